@@ -1,0 +1,358 @@
+"""The one parameter object that shapes the whole generator.
+
+Pure Python: nothing here imports Amaranth or NumPy, so software that only reads figures can stand on
+it. Every circuit, model, bench and script takes a :class:`Parameters`; none reads globals.
+
+Vocabulary (R rows, C columns, W port words, M tokens, L draft lanes):
+
+* a *word* is 16 bits: one exact weight (VERIFY) or four 4-bit draft weights (DRAFT);
+* a *tile* is R x C words, held still in the PEs while M tokens stream past;
+* a *beat* is one slice of one token's activations, broadcast down the columns in one cycle.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["MODES", "PRESETS", "TABLE_NAMES", "ParameterError", "Parameters", "load"]
+
+Mode = Literal["verify", "draft"]
+
+MODES: tuple[str, ...] = ("verify", "draft")
+"""Modes a design can be built with, in the order of their encoding in a tile header."""
+
+TABLE_NAMES: tuple[str, ...] = ("truncate", "speq", "bsfp", "fitted-1", "fitted-4", "fitted-8")
+"""Named code tables and families (docs/format.md)."""
+
+RESULT_FORMATS: tuple[str, ...] = ("fp32", "fp16")
+
+WORD_BITS = 16
+DRAFTS_PER_WORD = 4
+MAX_DIMENSION = 256
+MAX_TOKENS = 64
+MAX_PRODUCTS = 1 << 16
+"""Longest dot product (k extent) whose exact sum is certain to fit the accumulator."""
+
+
+class ParameterError(ValueError):
+    """An illegal design point. The message names the value and the mend."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """One design point.
+
+    Parameters
+    ----------
+    name : str
+        Name of the design; becomes the prefix of the emitted modules (``speq_<name>``).
+    rows : int
+        R, output channels computed side by side (1..256).
+    columns : int
+        C, lanes of each row's dot product (1..256).
+    modes : tuple of str
+        Subset of :data:`MODES`; ``"verify"`` is always there. ``("verify",)`` is the FP16-only
+        design that every area claim is measured against.
+    draft_lanes : int
+        L, draft weights multiplied by one PE in one cycle: 1, 2 or 4. A word holds four draft
+        weights, so a token takes ``4 / L`` beats. Has no effect without the mode ``"draft"``.
+    port_words : int
+        W, words that the memory port loads per cycle. Divides C or is a multiple of C, and
+        divides R*C.
+    tokens : int
+        Largest number of tokens M a tile can serve: one accumulator per row and token (1..64).
+    family : str
+        Family of code tables wired into the decoders of the memory port (:data:`TABLE_NAMES`).
+    result_format : str
+        ``"fp32"`` or ``"fp16"``: format of an output element.
+    target : str
+        What the design is meant for; a label carried into reports.
+    clock_mhz : float
+        Clock the design is meant for; carried into constraints and reports.
+
+    Raises
+    ------
+    ParameterError
+        If a value or a combination is illegal.
+    """
+
+    name: str = "custom"
+    rows: int
+    columns: int
+    modes: tuple[str, ...] = MODES
+    draft_lanes: int = 4
+    port_words: int
+    tokens: int = 8
+    family: str = "fitted-8"
+    result_format: str = "fp32"
+    target: str = "generic"
+    clock_mhz: float = 500.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modes", _ordered_modes(self.modes))
+        _check_name(self.name)
+        _check_int("rows", self.rows, 1, MAX_DIMENSION)
+        _check_int("columns", self.columns, 1, MAX_DIMENSION)
+        _check_choice("draft_lanes", self.draft_lanes, (1, 2, 4))
+        _check_int("port_words", self.port_words, 1, self.rows * self.columns)
+        _check_port(self.port_words, self.rows, self.columns)
+        _check_int("tokens", self.tokens, 1, MAX_TOKENS)
+        _check_choice("family", self.family, TABLE_NAMES)
+        _check_choice("result_format", self.result_format, RESULT_FORMATS)
+        if not isinstance(self.target, str) or not self.target:
+            raise ParameterError(
+                f"target is {self.target!r}, but must be a non-empty text: write what the design "
+                f'is meant for, such as "generic"'
+            )
+        if not _is_number(self.clock_mhz) or not 0 < self.clock_mhz < 100_000:
+            raise ParameterError(
+                f"clock_mhz is {self.clock_mhz!r}, but must be a number of megahertz above 0 and "
+                f"below 100000"
+            )
+
+    # Derived: what the design contains ------------------------------------------------------
+
+    @property
+    def drafts(self) -> bool:
+        """Whether the design can run DRAFT tiles."""
+        return "draft" in self.modes
+
+    @property
+    def lanes(self) -> int:
+        """Activations a PE takes per beat at most: L with DRAFT, else 1."""
+        return self.draft_lanes if self.drafts else 1
+
+    @property
+    def tables(self) -> int:
+        """Number of code tables in the family, 0 for a design without DRAFT."""
+        if not self.drafts:
+            return 0
+        return int(self.family.removeprefix("fitted-")) if self.family.startswith("fitted-") else 1
+
+    @property
+    def multipliers(self) -> int:
+        """Significand multipliers: one in each of the R*C PEs."""
+        return self.rows * self.columns
+
+    # Derived: widths in bits -----------------------------------------------------------------
+
+    @property
+    def port_bits(self) -> int:
+        """Width of the weight port."""
+        return self.port_words * WORD_BITS
+
+    @property
+    def activations_per_beat(self) -> int:
+        """Activations that the activation port carries per transfer: C*L."""
+        return self.columns * self.lanes
+
+    @property
+    def result_bits(self) -> int:
+        """Width of one output element."""
+        return 32 if self.result_format == "fp32" else 16
+
+    # Derived: cycles ---------------------------------------------------------------------------
+
+    @property
+    def load_cycles(self) -> int:
+        """Transfers of the weight port per tile: R*C/W."""
+        return self.rows * self.columns // self.port_words
+
+    def beats_per_token(self, mode: str) -> int:
+        """Beats one token takes of a tile: 1 in VERIFY, 4/L in DRAFT."""
+        self._require(mode)
+        return DRAFTS_PER_WORD // self.draft_lanes if mode == "draft" else 1
+
+    def tile_depth(self, mode: str) -> int:
+        """Inputs k that one tile covers: C in VERIFY, 4*C in DRAFT."""
+        self._require(mode)
+        return self.columns * (DRAFTS_PER_WORD if mode == "draft" else 1)
+
+    def compute_cycles(self, mode: str, tokens: int) -> int:
+        """Beats a tile takes for `tokens` tokens."""
+        return tokens * self.beats_per_token(mode)
+
+    def tile_cycles(self, mode: str, tokens: int) -> int:
+        """Cycles per tile in steady state: the longer of loading and computing."""
+        return max(self.load_cycles, self.compute_cycles(mode, tokens))
+
+    def balance_tokens(self, mode: str) -> float:
+        """Tokens per tile at which loading and computing take equally long: R*C/W / beats."""
+        return self.load_cycles / self.beats_per_token(mode)
+
+    def peak_macs_per_cycle(self, mode: str) -> int:
+        """Multiply-accumulates of the whole array per cycle when computing is the bound."""
+        return self.multipliers * (self.draft_lanes if mode == "draft" else 1)
+
+    def macs_per_cycle(self, mode: str, tokens: int) -> float:
+        """Multiply-accumulates per cycle in steady state with `tokens` tokens per tile."""
+        macs = self.rows * self.tile_depth(mode) * tokens
+        return macs / self.tile_cycles(mode, tokens)
+
+    # Changing and reading -----------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> "Parameters":
+        """A copy with some fields changed, validated anew."""
+        unknown = sorted(set(changes) - _field_names())
+        if unknown:
+            raise ParameterError(_unknown_field(unknown[0]))
+        return dataclasses.replace(self, **changes)
+
+    def verify_only(self) -> "Parameters":
+        """The same array built FP16-only: the baseline of area figures."""
+        return self.replace(name=f"{self.name}_verify_only", modes=("verify",))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields as plain JSON/TOML values."""
+        return dataclasses.asdict(self) | {"modes": list(self.modes)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Parameters":
+        """Build from the keys of a design file. A key ``preset`` names the point to start from."""
+        values = dict(values)
+        base = values.pop("preset", None)
+        if base is not None:
+            return _preset(base).replace(**values)
+        for field in ("rows", "columns", "port_words"):
+            if field not in values:
+                raise ParameterError(
+                    f"{field} is missing: give it, or start from a preset with "
+                    f'preset = "small" ({", ".join(PRESETS)})'
+                )
+        unknown = sorted(set(values) - _field_names())
+        if unknown:
+            raise ParameterError(_unknown_field(unknown[0]))
+        return cls(**values)
+
+    def _require(self, mode: str) -> None:
+        if mode not in self.modes:
+            raise ParameterError(
+                f"mode {mode!r} is not built into design {self.name!r}, which has "
+                f"{', '.join(self.modes)}: add it to modes, or use another mode"
+            )
+
+
+def load(source: str | Path, overrides: Mapping[str, str] | None = None) -> Parameters:
+    """Read a design point from a TOML file or a preset name.
+
+    Parameters
+    ----------
+    source : str or Path
+        Path of a design file, or the name of a preset.
+    overrides : mapping of str to str
+        ``--set key=value`` pairs; values are read as TOML, and bare words as text.
+
+    Raises
+    ------
+    ParameterError
+        If the file is missing or malformed, or the design point is illegal.
+    """
+    path = Path(source)
+    if str(source) in PRESETS:
+        parameters = PRESETS[str(source)]
+    elif path.suffix == ".toml":
+        parameters = Parameters.from_mapping({"name": path.stem} | _read_toml(path))
+    else:
+        raise ParameterError(
+            f"design {str(source)!r} is neither a preset ({', '.join(PRESETS)}) nor a .toml file: "
+            f"name one of them"
+        )
+    changes = {key: _toml_value(text) for key, text in (overrides or {}).items()}
+    return parameters.replace(**changes) if changes else parameters
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"design file {path} does not exist: check the path") from None
+    except OSError as error:
+        raise ParameterError(f"design file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"design file {path} is not valid TOML: {error}") from None
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _field_names() -> set[str]:
+    return {field.name for field in dataclasses.fields(Parameters)}
+
+
+def _unknown_field(name: str) -> str:
+    return f"{name!r} is not a parameter: use one of {', '.join(sorted(_field_names()))}"
+
+
+def _preset(name: Any) -> Parameters:
+    if name not in PRESETS:
+        raise ParameterError(f"preset {name!r} does not exist: use one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_name(value: Any) -> None:
+    if not isinstance(value, str) or not value.isascii() or not value.isidentifier():
+        raise ParameterError(
+            f"name is {value!r}, but becomes part of a Verilog module name: use letters, digits "
+            f"and underscores, starting with a letter"
+        )
+
+
+def _check_int(field: str, value: Any, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ParameterError(f"{field} is {value!r}, but must be a whole number {low}..{high}")
+
+
+def _check_choice(field: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if isinstance(value, bool) or value not in choices:
+        raise ParameterError(
+            f"{field} is {value!r}, but must be one of {', '.join(map(str, choices))}"
+        )
+
+
+def _check_port(words: int, rows: int, columns: int) -> None:
+    if words % columns and columns % words:
+        raise ParameterError(
+            f"port_words is {words}, which neither divides columns = {columns} nor is a multiple "
+            f"of it: a transfer must fill part of one row or whole rows"
+        )
+    if (rows * columns) % words:
+        raise ParameterError(
+            f"port_words is {words}, which does not divide rows * columns = {rows * columns}: "
+            f"a tile must load in whole transfers"
+        )
+
+
+def _ordered_modes(modes: Any) -> tuple[str, ...]:
+    if isinstance(modes, str) or not isinstance(modes, list | tuple):
+        raise ParameterError(f'modes is {modes!r}, but must be a list such as ["verify", "draft"]')
+    for mode in modes:
+        _check_choice("modes", mode, MODES)
+    if len(set(modes)) != len(modes):
+        raise ParameterError(f"modes is {list(modes)!r}, which names a mode twice: name each once")
+    if "verify" not in modes:
+        raise ParameterError(
+            f'modes is {list(modes)!r}, but "verify" must be there: every draft needs a verifier'
+        )
+    return tuple(mode for mode in MODES if mode in modes)
+
+
+PRESETS: dict[str, Parameters] = {
+    preset.name: preset
+    for preset in (
+        Parameters(name="tiny", rows=4, columns=4, port_words=4, tokens=4),
+        Parameters(name="small", rows=8, columns=8, port_words=8, tokens=8),
+        Parameters(name="edge", rows=16, columns=16, port_words=16, tokens=8),
+        Parameters(name="server", rows=64, columns=64, port_words=64, tokens=16),
+    )
+}
+"""Named design points, smallest first; ``hw/<name>.toml`` spells out each."""
