@@ -1,8 +1,8 @@
 """Play whole jobs on an emitted design compiled to machine code: for long and exhaustive runs.
 
 Yosys translates the emitted Verilog to C++ (CXXRTL), the system's C++ compiler makes a shared
-library of it, and one call plays all transfers. The streams keep the same rules as under cocotb, but
-nothing is monitored: the handshakes are the business of the other benches.
+library of it, and one call plays all transfers. The streams keep the same rules as under cocotb,
+but nothing is monitored: the handshakes are the business of the other benches.
 """
 
 import ctypes
