@@ -1,0 +1,275 @@
+"""The streams of jobs, played on a slow model of the array, give what the golden model gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speq.formats import CodeTable, Family, family
+from speq.parameters import PRESETS, ParameterError, Parameters
+from speq_sim import golden
+from speq_sim.tiling import Job, Schedule, expected, transfers
+
+
+def make_family(seed):
+    """Eight legal tables, under the name that the preset designs have."""
+    rng = np.random.default_rng(seed)
+    pool = np.repeat(np.arange(8), 16)
+    tables = tuple(CodeTable(tuple(rng.permutation(pool)[:64].tolist())) for _ in range(8))
+    return Family("fitted-8", tables, tuple(rng.integers(0, 64, 8).tolist()))
+
+
+class ArrayModel:
+    """The array at the level of its definition: transfers in, transfers out, no cycles.
+
+    It gathers what each PE row multiplies, in the order of the streams, and has the golden model
+    compute that.
+    """
+
+    def __init__(self, parameters, tables):
+        self.p = parameters
+        self.tables = tables
+
+    def run(self, tiles, weights, activations):
+        weights, activations = iter(weights), iter(activations)
+        results = []
+        gathered = []
+        for tile in tiles:
+            tokens = range(tile["last_token"] + 1)
+            words = [word for _ in range(self.p.load_cycles) for word in next(weights)["words"]]
+            words = np.array(words).reshape(self.p.rows, self.p.columns)
+            if tile["first"]:
+                gathered = [[] for _ in tokens]
+            for token in tokens:
+                gathered[token] += self.multiply(tile, words, activations)
+            if tile["last"]:
+                results += [
+                    {
+                        "values": self.reduce(tile, gathered[token]),
+                        "token": token,
+                        "last": int(token == tokens[-1]),
+                    }
+                    for token in tokens
+                ]
+        assert next(weights, None) is None
+        assert next(activations, None) is None
+        return results
+
+    def multiply(self, tile, words, activations):
+        """Pairs of one token: (column of R weights, FP16 pattern, shift), one per product."""
+        beats = 1 if tile["mode"] == 0 else 4 // self.p.draft_lanes
+        for beat in range(beats):
+            transfer = next(activations)
+            assert len(transfer["values"]) == self.p.columns * self.p.lanes
+            elements = list(zip(transfer["values"], transfer["shifts"], strict=True))
+            if tile["mode"] == 0:
+                assert not any(value or shift for value, shift in elements[self.p.columns :])
+                for column in range(self.p.columns):
+                    yield self.decode(tile, words[:, column]), *elements[column]
+                continue
+            lanes = self.p.draft_lanes
+            for column in range(self.p.columns):
+                for lane in range(lanes):
+                    nibbles = words[:, column] >> 4 * (beat * lanes + lane) & 15
+                    yield nibbles, *elements[column * lanes + lane]
+
+    def decode(self, tile, words):
+        if tile["plain"]:
+            return words
+        return [
+            (word & 0x8000) | self.cell(table, word) << 8 | word & 0xFF
+            for word, table in zip(words.tolist(), tile["row_table"], strict=True)
+        ]
+
+    def cell(self, table, word):
+        return self.tables.tables[table].inverse[word >> 12 & 7][word >> 8 & 15]
+
+    def reduce(self, tile, pairs):
+        weights = np.array([weight for weight, _, _ in pairs]).T
+        x = np.array([[value for _, value, _ in pairs]], dtype=np.uint16).view(np.float16)
+        shifts = np.array([shift for _, _, shift in pairs])
+        exponents = np.array(tile["row_exponent"])
+        if tile["mode"] == 1:
+            nibbles, d = weights.astype(np.uint8), self.tables.draft_values
+            lanes, form = self.p.draft_lanes, self.p.result_format
+            y = golden.draft(nibbles, d, x, shifts, exponents, lanes, form)
+        else:
+            values = weights.astype(np.uint16).view(np.float16)
+            y = golden.verify_packed(values, x, shifts, exponents, self.p.result_format)
+        return y.view(f"u{y.itemsize}")[0].tolist()
+
+
+def play(parameters, jobs, tables):
+    schedule = Schedule(parameters, jobs)
+    results = ArrayModel(parameters, tables).run(
+        transfers(schedule.tiles()),
+        transfers(schedule.weights()),
+        transfers(schedule.activations()),
+    )
+    return schedule, results
+
+
+def make_activations(rng, tokens, depth, special):
+    patterns = rng.integers(0, 1 << 16, (tokens, depth), dtype=np.uint16)
+    finite = (patterns & 0x7C00) != 0x7C00
+    return np.where(finite | special, patterns, 0).astype(np.uint16).view(np.float16)
+
+
+def make_job(rng, kind, outputs, depth, tokens, tables, special=False):
+    x = make_activations(rng, tokens, depth, special)
+    if kind == "plain":
+        patterns = rng.integers(0, 1 << 16, (outputs, depth), dtype=np.uint16)
+        return Job.plain(patterns.view(np.float16), x)
+    rest = (
+        rng.integers(0, len(tables.tables), outputs),
+        rng.integers(0, 16, depth),
+        rng.integers(-64, 64, outputs),
+    )
+    if kind == "draft":
+        nibbles = rng.integers(0, 16, (outputs, depth), dtype=np.uint8)
+        return Job.draft(nibbles, x, tables, *rest)
+    patterns = rng.integers(0, 1 << 16, (outputs, depth), dtype=np.uint16) & 0xBFFF
+    return Job.packed(patterns.view(np.float16), x, tables, *rest)
+
+
+def same(found, wanted):
+    pattern = f"u{wanted.itemsize}"
+    return found.dtype == wanted.dtype and (found.view(pattern) == wanted.view(pattern)).all()
+
+
+@st.composite
+def designs(draw):
+    rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    ports = [
+        words
+        for words in range(1, rows * columns + 1)
+        if rows * columns % words == 0 and (words % columns == 0 or columns % words == 0)
+    ]
+    return Parameters(
+        rows=rows,
+        columns=columns,
+        port_words=draw(st.sampled_from(ports)),
+        draft_lanes=draw(st.sampled_from([1, 2, 4])),
+        tokens=draw(st.integers(1, 3)),
+        result_format=draw(st.sampled_from(["fp32", "fp16"])),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    design=designs(),
+    shapes=st.lists(
+        st.tuples(
+            st.sampled_from(["plain", "packed", "draft"]),
+            st.integers(1, 9),
+            st.integers(1, 40),
+            st.integers(1, 7),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    seed=st.integers(0, 1 << 32),
+    special=st.booleans(),
+)
+def test_streams_give_the_golden_results(design, shapes, seed, special):
+    rng, tables = np.random.default_rng(seed), make_family(seed)
+    jobs = [make_job(rng, *shape, tables, special) for shape in shapes]
+    schedule, results = play(design, jobs, tables)
+    wanted = [expected(job, design) for job in jobs]
+    for found, matrix in zip(schedule.collect(results), wanted, strict=True):
+        assert same(found, matrix)
+    # What a bench compares with, padded rows and all, is the same to the bit.
+    assert results == list(transfers(schedule.results(["values", "token", "last"])))
+
+
+def test_mode_changes_at_every_tile():
+    design, tables = PRESETS["tiny"], make_family(7)
+    rng = np.random.default_rng(7)
+    depth = {"draft": 4 * design.columns, "packed": design.columns, "plain": design.columns}
+    kinds = ["draft", "packed", "draft", "plain", "draft"]
+    jobs = [make_job(rng, k, design.rows, depth[k], 1 + i, tables) for i, k in enumerate(kinds)]
+    schedule, results = play(design, jobs, tables)
+    tiles = schedule.tiles()
+    assert tiles["mode"].tolist() == [1, 0, 1, 0, 1, 1]  # the last job takes two passes
+    assert tiles["plain"].tolist() == [0, 0, 0, 1, 0, 0]
+    assert tiles["first"].all()
+    assert tiles["last"].all()
+    assert tiles["last_token"].tolist() == [0, 1, 2, 3, 3, 0]
+    for found, wanted in zip(schedule.collect(results), schedule.expected(), strict=True):
+        assert same(found, wanted)
+
+
+def test_word_order_of_a_draft_tile():
+    """Spelled out for C = 2, L = 2: 8 inputs in two beats, nibbles from the low end up."""
+    design = Parameters(rows=1, columns=2, port_words=2, draft_lanes=2)
+    x = np.arange(8, dtype=np.uint16).view(np.float16)[None, :]
+    nibbles = np.arange(8, dtype=np.uint8)[None, :]
+    schedule = Schedule(design, [Job.draft(nibbles, x, make_family(0))])
+    assert schedule.weights()["words"].tolist() == [[0x5410, 0x7632]]
+    assert schedule.activations()["values"].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_padding_words_are_zero_in_the_table_of_their_row():
+    design = Parameters(rows=4, columns=4, port_words=4)
+    tables = make_family(3)
+    values = np.full((2, 3), 0.75, dtype=np.float16)
+    job = Job.packed(values, np.ones((1, 3), np.float16), tables, [5, 2])
+    words = Schedule(design, [job]).weights()["words"]
+    codes = [tables.tables[index].codes[0] for index in (5, 2)]
+    assert words[:2, 3].tolist() == [code << 12 for code in codes]
+    assert (words[2:] == tables.tables[0].codes[0] << 12).all()
+
+
+def test_a_design_without_draft_runs_plain_jobs():
+    design = PRESETS["tiny"].verify_only()
+    rng = np.random.default_rng(1)
+    job = make_job(rng, "plain", 5, 9, 6, make_family(1))
+    schedule, results = play(design, [job], make_family(1))
+    assert same(schedule.collect(results)[0], expected(job, design))
+    chosen = schedule.tiles(["first", "last", "last_token"])
+    assert list(chosen) == ["first", "last", "last_token"]
+    with pytest.raises(ValueError, match="but not 'colour'"):
+        schedule.tiles(["colour"])
+
+
+def test_results_out_of_order_are_refused():
+    design, tables = PRESETS["tiny"], make_family(1)
+    job = make_job(np.random.default_rng(1), "plain", 4, 4, 3, tables)
+    schedule, results = play(design, [job], tables)
+    assert same(schedule.collect(schedule.results())[0], expected(job, design))
+    with pytest.raises(ValueError, match="2 results were collected, but the jobs give 3"):
+        schedule.collect(results[:2])
+    with pytest.raises(ValueError, match="result 1 has token = 2, but must have 1"):
+        schedule.collect([results[0], results[2], results[1]])
+    with pytest.raises(ValueError, match="result 2 has last = 0, but must have 1"):
+        schedule.collect([*results[:2], results[2] | {"last": 0}])
+
+
+def test_jobs_that_a_design_cannot_run():
+    tiny, tables = PRESETS["tiny"], make_family(1)
+    rng = np.random.default_rng(1)
+    with pytest.raises(ParameterError, match="mode 'draft' is not built into design"):
+        Schedule(tiny.verify_only(), [make_job(rng, "draft", 4, 4, 1, tables)])
+    with pytest.raises(ParameterError, match="no decoder of packed words"):
+        Schedule(tiny.verify_only(), [make_job(rng, "packed", 4, 4, 1, tables)])
+    with pytest.raises(ParameterError, match=r"decodes family 'fitted-8', but .* with 'bsfp'"):
+        Schedule(tiny, [make_job(rng, "draft", 4, 4, 1, family("bsfp"))])
+    with pytest.raises(ValueError, match="there are no jobs"):
+        Schedule(tiny, [])
+
+
+def test_jobs_with_wrong_parts():
+    tables = make_family(1)
+    x = np.ones((2, 4), np.float16)
+    with pytest.raises(ValueError, match="weights have K = 3 columns and activations 4"):
+        Job.plain(np.ones((2, 3), np.float16), x)
+    with pytest.raises(ValueError, match="M = 0, N = 2, K = 4 cannot be run"):
+        Job.plain(np.ones((2, 4), np.float16), x[:0])
+    with pytest.raises(TypeError, match=r"weights are float32 .* but must be .* float16"):
+        Job.plain(np.ones((2, 4), np.float32), x)
+    with pytest.raises(ValueError, match="nibbles reach 16"):
+        Job.draft(np.full((2, 4), 16, np.uint8), x, tables)
+    with pytest.raises(ValueError, match=r"row tables reach from 0 to 8, but .* 0\.\.7"):
+        Job.draft(np.zeros((2, 4), np.uint8), x, tables, [0, 8])
+    with pytest.raises(ValueError, match=r"column shifts reach from 0 to 16"):
+        Job.packed(np.zeros((2, 4), np.float16), x, tables, shifts=np.array([0, 0, 0, 16]))
