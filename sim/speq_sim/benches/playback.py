@@ -76,9 +76,10 @@ class Bench:
         before = -1
         while any(len(self.monitors[name].payloads) < wanted[name] for name in STREAMS):
             done = {name: len(self.monitors[name].payloads) for name in STREAMS}
-            assert sum(done.values()) > before, (
-                f"deadlock: no transfer in {PATIENCE} cycles; transferred {done} of {wanted}"
-            )
+            if sum(done.values()) == before:
+                raise AssertionError(
+                    f"deadlock: no transfer in {PATIENCE} cycles; transferred {done} of {wanted}"
+                )
             before = sum(done.values())
             await self._advance(wanted)
         await ClockCycles(self.dut.clk, AFTERWARDS)
@@ -94,13 +95,13 @@ class Bench:
         """Every result against what is expected, bit for bit, in order."""
         received = self.monitors["results"].payloads
         for index, (got, want) in enumerate(zip(received, self.expected, strict=False)):
-            assert got == want, (
-                f"result {index} of {len(self.expected)} differs:\n"
-                f"  simulated {_describe(got)}\n  expected  {_describe(want)}"
-            )
-        assert len(received) == len(self.expected), (
-            f"{len(received)} results, but {len(self.expected)} were expected"
-        )
+            if got != want:
+                raise AssertionError(
+                    f"result {index} of {len(self.expected)} differs: simulated "
+                    f"{_describe(got)}; expected {_describe(want)}"
+                )
+        if len(received) != len(self.expected):
+            raise AssertionError(f"{len(received)} results, but {len(self.expected)} were expected")
 
 
 @cocotb.test()

@@ -1,23 +1,41 @@
-"""Run a bench: a job on an emitted design, in a simulator, and what it measured."""
+"""Run a bench: play a job on an emitted design in a simulator, and read what it measured."""
 
+import dataclasses
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from speq_sim.benches.cases import JOB_VARIABLE, Case, save_job
 from speq_sim.benches.payload import Design
+from speq_sim.benches.simulators import Run, run
 
-__all__ = ["BenchError", "play"]
+__all__ = ["Playback", "play"]
 
 SEED = 1
-"""Seed of the pauses unless the caller gives another; a failing case prints its own."""
+"""Seed of the pauses unless the caller gives another."""
 
 
-class BenchError(AssertionError):
-    """A case failed, or the simulation ended before all of them were played."""
+@dataclasses.dataclass(frozen=True)
+class Playback:
+    """Cases that were played, all of them bit-exact.
+
+    Attributes
+    ----------
+    run : Run
+        The simulator and its files.
+    cases : mapping of str to mapping
+        For each case by name: ``seed``, and under ``streams`` for each stream the counts of its
+        monitor (``transfers``, ``stall_cycles``, ``idle_cycles``, ``first_cycle``, ``last_cycle``).
+    """
+
+    run: Run
+    cases: Mapping[str, Mapping[str, Any]]
+
+    def span(self, case: str, stream: str) -> int:
+        """Cycles from the first transfer of a stream to its last, both counted."""
+        counts = self.cases[case]["streams"][stream]
+        return counts["last_cycle"] - counts["first_cycle"] + 1
 
 
 def play(
@@ -29,7 +47,7 @@ def play(
     simulator: str | None = None,
     seed: int = SEED,
     waves: bool = False,
-) -> dict[str, Any]:
+) -> Playback:
     """Simulate an emitted design on cases under cocotb.
 
     Parameters
@@ -47,67 +65,25 @@ def play(
     waves : bool
         Record waveforms.
 
-    Returns
-    -------
-    dict
-        For each case by name: ``seed`` and, per stream, the counts of its monitor.
-
     Raises
     ------
-    BenchError
-        If a case fails, with what went wrong in each failing case.
+    SimulatorError
+        If there is no simulator.
+    SimulationError
+        If a case fails: a result that is not the expected one, a broken rule of a stream, a
+        deadlock.
     """
-    top = Design.load(side_car).top
     save_job(folder, side_car, cases)
-    results = _simulate(verilog, top, folder, simulator, seed, waves)
-    failures = _failures(results)
-    if failures:
-        raise BenchError(
-            f"{top}, seed {seed}: " + "; ".join(f"{name}: {text}" for name, text in failures)
-        )
-    measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
-    return measured
-
-
-def _simulate(
-    verilog: Path, top: str, folder: Path, simulator: str | None, seed: int, waves: bool
-) -> Path:
-    from cocotb_tools.runner import get_runner
-
-    runner = get_runner(simulator or "icarus")
-    folder = folder.resolve()
-    runner.build(
-        sources=[verilog],
-        hdl_toplevel=top,
-        build_dir=folder,
-        always=True,
-        timescale=("1ns", "1ps"),
+    done = run(
+        verilog,
+        Design.load(side_car).top,
+        "speq_sim.benches.playback",
+        build_dir=folder / "model",
+        test_dir=folder,
+        extra_env={JOB_VARIABLE: str(folder.resolve())},
         waves=waves,
-        log_file=folder / "build.log",
+        seed=seed,
+        simulator=simulator,
     )
-    with suppress(SystemExit):  # how the runner reports failing tests; the results say which
-        runner.test(
-            test_module="speq_sim.benches.playback",
-            hdl_toplevel=top,
-            build_dir=folder,
-            test_dir=folder,
-            extra_env={JOB_VARIABLE: str(folder)},
-            seed=seed,
-            waves=waves,
-            results_xml=str(folder / "results.xml"),
-            log_file=folder / "test.log",
-        )
-    return folder / "results.xml"
-
-
-def _failures(results: Path) -> list[tuple[str, str]]:
-    if not results.is_file():
-        return [("all cases", "the simulation ended without results; see test.log")]
-    failures = []
-    for case in ElementTree.parse(results).iter("testcase"):
-        for kind in ("failure", "error"):
-            failures += [
-                (case.get("name", "?"), entry.get("message") or entry.text or kind)
-                for entry in case.findall(kind)
-            ]
-    return failures
+    measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+    return Playback(done, measured)

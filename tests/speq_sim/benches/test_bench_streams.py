@@ -7,7 +7,8 @@ from toy_stream import emit, payloads
 
 from speq_sim.benches.cases import STREAMS, Case
 from speq_sim.benches.payload import Design
-from speq_sim.benches.running import BenchError, play
+from speq_sim.benches.running import play
+from speq_sim.benches.simulators import SimulationError
 
 TRANSFERS = 400
 STALLS = dict.fromkeys(STREAMS, 0.3)
@@ -17,7 +18,7 @@ def _run(folder: Path, fault: str = "none", **options):
     verilog, side_car = emit(folder, fault)
     work = payloads(Design.load(side_car), TRANSFERS, seed=1)
     case = Case(name="toy", payloads=work, **options)
-    return play(verilog, side_car, [case], folder / "run")["toy"]["streams"]
+    return play(verilog, side_car, [case], folder / "run").cases["toy"]["streams"]
 
 
 def test_ideal_streams_transfer_every_cycle(tmp_path):
@@ -37,7 +38,7 @@ def test_pauses_resets_and_a_shy_sink_lose_nothing(tmp_path):
         Case(name="resets", payloads=work, pauses=STALLS, resets=[1, 37, 150]),
         Case(name="shy", payloads=work, ready_after_valid=True),
     ]
-    measured = play(verilog, side_car, cases, tmp_path / "run")
+    measured = play(verilog, side_car, cases, tmp_path / "run").cases
     assert list(measured) == ["stalls", "resets", "shy"]
     assert all(case["streams"]["results"]["transfers"] == TRANSFERS for case in measured.values())
     assert all(counts["stall_cycles"] > 0 for counts in measured["stalls"]["streams"].values()), (
@@ -59,5 +60,5 @@ def test_pauses_resets_and_a_shy_sink_lose_nothing(tmp_path):
     ],
 )
 def test_each_fault_is_caught(tmp_path, fault, options, message):
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(SimulationError, match=message):
         _run(tmp_path, fault, **options)

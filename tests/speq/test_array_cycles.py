@@ -1,0 +1,102 @@
+"""Cycles, counted in simulation: full rate in every mode, and mode changes that cost nothing."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from array_designs import DESIGNS, emit, random_of
+
+from speq.parameters import Parameters
+from speq_sim.benches.payload import Design
+from speq_sim.benches.running import play
+from speq_sim.benches.stimuli import case_of, random_job
+from speq_sim.jobs import Job
+
+TILES = 24
+
+Work = list[tuple[str, int]]
+"""Mode and tokens of each tile."""
+
+
+def _work(parameters: Parameters) -> dict[str, Work]:
+    """Sequences of tiles: one mode, the modes in turn, and tokens and modes at random."""
+    random = random_of("cycles", parameters.name)
+    full = parameters.tokens
+    work = {mode: [(mode, full)] * TILES for mode in parameters.modes}
+    work["one_token"] = [(parameters.modes[-1], 1)] * TILES
+    if parameters.drafts:
+        work["changing"] = [("draft", full), ("verify", full)] * (TILES // 2)
+        work["changing_one_token"] = [("draft", 1), ("verify", 1)] * (TILES // 2)
+        work["at_random"] = [
+            (str(random.choice(parameters.modes)), int(random.integers(1, full + 1)))
+            for _ in range(TILES)
+        ]
+    return work
+
+
+def _jobs(parameters: Parameters, work: Work) -> list[Job]:
+    """One full tile per entry, as a job of its own: the most results there can be."""
+    random = random_of("cycles", parameters.name)
+    return [
+        random_job(
+            random,
+            parameters,
+            mode,
+            tokens=tokens,
+            outputs=parameters.rows,
+            depth=parameters.tile_depth(mode),
+            kind="normal",
+        )
+        for mode, tokens in work
+    ]
+
+
+def predicted_span(parameters: Parameters, work: Work) -> int:
+    """Cycles from the first beat to the last of an array with two weight buffers.
+
+    While a tile computes, the next one loads; it starts when both are done. What a tile costs
+    depends on its mode through its number of beats alone.
+    """
+    beats = [parameters.compute_cycles(mode, tokens) for mode, tokens in work]
+    return sum(max(now, parameters.load_cycles) for now, _ in pairwise(beats)) + beats[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "lanes_2", "lanes_1", "tiny_verify_only", "wide", "small"]
+)
+def test_tiles_take_the_longer_of_loading_and_computing(name: str, tmp_path: Path) -> None:
+    parameters = DESIGNS[name]
+    verilog, side_car = emit(parameters, tmp_path)
+    design = Design.load(side_car)
+    work = _work(parameters)
+    cases = [
+        case_of(label, design, parameters, _jobs(parameters, tiles))
+        for label, tiles in work.items()
+    ]
+    played = play(verilog, side_car, cases, tmp_path / "run")
+    for label, tiles in work.items():
+        span = played.span(label, "activations")
+        assert span == predicted_span(parameters, tiles), label
+
+
+def test_draft_does_four_macs_per_element_and_cycle(tmp_path: Path) -> None:
+    """Both modes keep every element busy in every cycle, also when they take turns."""
+    parameters = DESIGNS["tiny"]
+    assert parameters.balance_tokens("draft") == parameters.tokens
+    verilog, side_car = emit(parameters, tmp_path)
+    design = Design.load(side_car)
+    work = {label: _work(parameters)[label] for label in ("verify", "draft", "changing")}
+    cases = [
+        case_of(label, design, parameters, _jobs(parameters, tiles))
+        for label, tiles in work.items()
+    ]
+    played = play(verilog, side_car, cases, tmp_path / "run")
+    rates = {}
+    for label, tiles in work.items():
+        for port in ("activations", "weights"):
+            transfers = played.cases[label]["streams"][port]["transfers"]
+            assert transfers == played.span(label, port), f"{label}: the {port} port was idle"
+        macs = sum(parameters.rows * parameters.tile_depth(mode) * tokens for mode, tokens in tiles)
+        rates[label] = macs / played.span(label, "activations")
+    elements = parameters.multipliers
+    assert rates == {"verify": elements, "draft": 4 * elements, "changing": 2.5 * elements}

@@ -1,0 +1,70 @@
+"""Every draft code times every FP16 activation, through the emitted array.
+
+Sixteen rows hold the sixteen draft words, and each of the 65,536 activation patterns passes through
+every lane of every row. The design runs compiled: see ``speq_sim.benches.compiled``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from array_designs import emit, random_of
+from numpy.typing import NDArray
+
+from speq.formats import family
+from speq.parameters import DRAFTS_PER_WORD, Parameters
+from speq_sim.benches.compiled import Compiled
+from speq_sim.benches.stimuli import job_payloads
+from speq_sim.jobs import Job
+
+PATTERNS = np.arange(1 << 16, dtype=np.uint16)
+CODES = np.arange(16, dtype=np.uint8)
+
+DESIGN = Parameters(name="codes", rows=16, columns=1, port_words=1, tokens=64)
+
+
+def _alone(lane: int) -> NDArray[np.uint16]:
+    """Every pattern in one lane, zeros in the others."""
+    activations = np.zeros((len(PATTERNS), DRAFTS_PER_WORD), np.uint16)
+    activations[:, lane] = PATTERNS
+    return activations
+
+
+def _in_company(random: np.random.Generator, finite: bool) -> NDArray[np.uint16]:
+    """Every pattern in every lane, each beside random partners."""
+    lanes = [random.permutation(PATTERNS) for _ in range(DRAFTS_PER_WORD)]
+    activations = np.stack(lanes, axis=1)
+    if finite:
+        # Otherwise the one in eleven blocks that holds an infinity or a NaN hides its neighbours.
+        special = (activations & 0x7C00) == 0x7C00
+        activations[special] &= 0xBFFF
+    return activations
+
+
+@pytest.mark.parametrize("lanes", [4, 2, 1])
+def test_every_code_times_every_activation(lanes: int, tmp_path: Path) -> None:
+    parameters = DESIGN.replace(name=f"codes_{lanes}", draft_lanes=lanes)
+    verilog, side_car = emit(parameters, tmp_path)
+    compiled = Compiled(verilog, side_car, tmp_path / "build")
+    random = random_of("exhaustive", lanes)
+    code = family(parameters.family)
+    same = np.repeat(CODES[:, None], DRAFTS_PER_WORD, axis=1)
+    mixed = (CODES[:, None] + np.array([0, 5, 10, 15], np.uint8)) % 16
+    shifts = random.integers(0, 16, DRAFTS_PER_WORD)
+    exponents = random.integers(-64, 64, len(CODES))
+    jobs = [
+        *(Job.draft(same, _alone(lane).view(np.float16), code) for lane in range(DRAFTS_PER_WORD)),
+        Job.draft(mixed, _in_company(random, True).view(np.float16), code),
+        Job.draft(
+            mixed,
+            _in_company(random, False).view(np.float16),
+            code,
+            shifts=shifts,
+            row_exponents=exponents,
+        ),
+    ]
+    for job in jobs:
+        work = job_payloads(compiled.design, parameters, [job])
+        played = compiled.play(work, len(work["results"]))
+        wrong = np.flatnonzero((played.results != work["results"]).any(axis=1))
+        assert not wrong.size, f"{wrong.size} tokens differ, the first is {wrong[0]}"
