@@ -58,7 +58,7 @@ def test_results_cover_zero_infinity_nan_and_subnormals(result_format):
 def test_jobs_use_the_ends_of_shifts_and_row_exponents():
     jobs = random_jobs(np.random.default_rng(3), TINY, 20)
     assert {job.mode for job in jobs} == {"verify", "draft"}
-    assert any(job.is_plain for job in jobs)
+    assert any(job.family is None for job in jobs)
     for name, ends in (("shifts", (0, 15)), ("row_exponents", (-64, 63))):
         values = np.concatenate([getattr(job, name) for job in jobs])
         assert (values.min(), values.max()) == ends
@@ -69,5 +69,5 @@ def test_a_field_that_the_design_lacks_must_carry_nothing():
     streams = {name: Stream(name, "in", 1, {"last": flag}) for name in ("tiles", "results")}
     design = Design("speq_bare", {}, {}, streams)
     job = random_job(np.random.default_rng(4), TINY, "draft", tokens=1, outputs=1, depth=1)
-    with pytest.raises(ValueError, match=r"speq_bare has no field (last_token|mode) in tiles"):
+    with pytest.raises(ValueError, match=r"speq_bare has no field (first|last_token|mode) in tiles"):
         job_payloads(design, TINY, [job])
