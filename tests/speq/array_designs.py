@@ -1,9 +1,11 @@
 """Design points that the array benches cover, and their emission."""
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 
+from speq import emission
 from speq.parameters import PRESETS, Parameters
 
 TINY = PRESETS["tiny"]
@@ -56,3 +58,9 @@ powers of two, ports of one word, of one row and of the whole tile, one token, o
 def random_of(*labels: object) -> np.random.Generator:
     """A source of random numbers that depends on the labels alone."""
     return np.random.default_rng(zlib.crc32(" ".join(map(str, labels)).encode()))
+
+
+def emit(parameters: Parameters, folder: Path) -> tuple[Path, Path]:
+    """Emit a design; return its Verilog and its side-car."""
+    verilog = emission.emit(parameters, folder / "design").verilog
+    return verilog, verilog.with_suffix(".json")

@@ -1,0 +1,221 @@
+"""A real weight tile through an emitted design: DRAFT, VERIFY, and the mode changing on every tile.
+
+The weights are packed as a user would pack them; activations are real too. Results are compared bit
+for bit with the golden model, cycles are counted by the monitors in simulation.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speq.formats import Family, draft_codes
+from speq.parameters import Parameters
+from speq_sim.benches.cases import STREAMS, Case
+from speq_sim.benches.payload import Design
+from speq_sim.benches.running import SEED, Playback, play
+from speq_sim.benches.simulators import SimulationError
+from speq_sim.benches.stimuli import case_of
+from speq_sim.jobs import Job
+
+__all__ = ["PackedTile", "cut", "simulate"]
+
+CHANGES = 48
+"""Tiles of each mode in the run that changes mode on every tile."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedTile:
+    """Packed weights and activations for them.
+
+    Parameters
+    ----------
+    family : Family
+        Code tables of the words.
+    words : ndarray of uint16, N x K
+        Packed weights.
+    values : ndarray of float16, N x K
+        The stored values that the words stand for.
+    row_tables, row_exponents : ndarray of int, N
+        Table and `t + r[n]` of each row.
+    shifts : ndarray of int, K
+        `-c[k]` of each column.
+    activations : ndarray of float16, M x K
+        One row per token.
+    """
+
+    family: Family
+    words: NDArray[np.uint16]
+    values: NDArray[np.float16]
+    row_tables: NDArray[np.integer]
+    row_exponents: NDArray[np.integer]
+    shifts: NDArray[np.integer]
+    activations: NDArray[np.float16]
+
+    def job(self, mode: str, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
+        """The product of some rows and inputs in a mode."""
+        rest = (
+            self.activations[:, depth],
+            self.family,
+            self.row_tables[rows],
+            self.shifts[depth],
+            self.row_exponents[rows],
+        )
+        if mode == "draft":
+            return Job.draft(draft_codes(self.words[rows, depth]), *rest)
+        return Job.packed(self.values[rows, depth], *rest)
+
+    def plain_job(self, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
+        """The same product for a design without a decoder, of unpacked weights."""
+        power = self.row_exponents[rows, None].astype(int) - self.shifts[None, depth]
+        weights = np.ldexp(self.values[rows, depth].astype(np.float64), -power)
+        return Job.plain(weights.astype(np.float16), self.activations[:, depth])
+
+
+def simulate(
+    parameters: Parameters,
+    verilog: Path,
+    side_car: Path,
+    tile: PackedTile,
+    folder: Path,
+    *,
+    modes: Sequence[str] | None = None,
+    simulator: str | None = None,
+    seed: int = SEED,
+    waves: bool = False,
+) -> dict[str, Any]:
+    """Simulate an emitted design on a real tile.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The design point that was emitted.
+    verilog, side_car : Path
+        The emitted design.
+    tile : PackedTile
+        Weights and activations; :func:`cut` makes one that fits the time at hand.
+    folder : Path
+        Where everything of the simulation is written.
+    modes : sequence of str, optional
+        Runs to make: ``"draft"``, ``"verify"``, ``"changing"``; by default all that the design has.
+    simulator, seed, waves
+        See :func:`speq_sim.benches.running.play`.
+
+    Returns
+    -------
+    dict
+        ``bit_exact`` (of all runs), ``error`` (None, or what differed first), ``simulator``,
+        ``waveform``, ``tile`` (rows, columns and tokens) and ``runs``: per run ``bit_exact``,
+        ``tiles``, ``results``, ``macs``, ``cycles`` (from the first beat to the last),
+        ``macs_per_cycle``, ``peak_macs_per_cycle``, ``activation_port_busy`` (fraction of those
+        cycles) and ``total_cycles`` (from the first transfer to the last result).
+
+    Raises
+    ------
+    SimulatorError
+        If there is no simulator.
+    """
+    design = Design.load(side_car)
+    runs = _runs(parameters, tile, modes)
+    cases = [case_of(name, design, parameters, jobs) for name, jobs in runs.items()]
+    shape = {
+        "rows": tile.words.shape[0],
+        "columns": tile.words.shape[1],
+        "tokens": tile.activations.shape[0],
+    }
+    options = {"simulator": simulator, "seed": seed, "waves": waves}
+    try:
+        played = play(verilog, side_car, cases, folder, **options)
+    except SimulationError as error:
+        failed = {name.partition("=")[2]: text for name, text in error.failures}
+        if not failed:
+            raise
+        figures = {name: {"bit_exact": name not in failed} for name in runs}
+        return {"bit_exact": False, "error": str(failed), "tile": shape, "runs": figures}
+    return {
+        "bit_exact": True,
+        "error": None,
+        "simulator": f"{played.run.simulator.name} {played.run.simulator.version}",
+        "waveform": str(played.run.waveform) if played.run.waveform else None,
+        "tile": shape,
+        "runs": {case.name: _figures(parameters, case, runs[case.name], played) for case in cases},
+    }
+
+
+def cut(tile: PackedTile, parameters: Parameters, rows: int, columns: int) -> PackedTile:
+    """The first `rows` and `columns` of a tile, and as many tokens as the design serves."""
+    return dataclasses.replace(
+        tile,
+        words=tile.words[:rows, :columns],
+        values=tile.values[:rows, :columns],
+        row_tables=tile.row_tables[:rows],
+        row_exponents=tile.row_exponents[:rows],
+        shifts=tile.shifts[:columns],
+        activations=tile.activations[: parameters.tokens, :columns],
+    )
+
+
+def _runs(
+    parameters: Parameters, tile: PackedTile, modes: Sequence[str] | None
+) -> dict[str, list[Job]]:
+    if not parameters.drafts:
+        runs = {"verify": [tile.plain_job()]}
+    else:
+        runs = {mode: [tile.job(mode)] for mode in ("draft", "verify")}
+        runs["changing"] = _changing(parameters, tile)
+    unknown = sorted(set(modes or ()) - set(runs))
+    if unknown:
+        raise ValueError(
+            f"run {unknown[0]!r} is not one of design {parameters.name!r}: use {', '.join(runs)}"
+        )
+    return {name: jobs for name, jobs in runs.items() if modes is None or name in modes}
+
+
+def _changing(parameters: Parameters, tile: PackedTile) -> list[Job]:
+    """Blocks of the tile, one array tile each, in DRAFT and VERIFY by turns."""
+    down, across = tile.words.shape
+    blocks = {
+        mode: [
+            tile.job(
+                mode,
+                slice(row, row + parameters.rows),
+                slice(start, start + parameters.tile_depth(mode)),
+            )
+            for row in range(0, down, parameters.rows)
+            for start in range(0, across, parameters.tile_depth(mode))
+        ][:CHANGES]
+        for mode in ("draft", "verify")
+    }
+    return [job for pair in zip(*blocks.values(), strict=False) for job in pair]
+
+
+def _figures(
+    parameters: Parameters, case: Case, jobs: Sequence[Job], played: Playback
+) -> Mapping[str, Any]:
+    streams = played.cases[case.name]["streams"]
+    cycles = played.span(case.name, "activations")
+    # Padded rows and columns keep elements busy, but are no work.
+    macs = sum(job.tokens * job.outputs * job.depth for job in jobs)
+    beats = [_beats(parameters, job) for job in jobs]
+    peaks = [parameters.peak_macs_per_cycle(job.mode) for job in jobs]
+    first = min(streams[name]["first_cycle"] for name in STREAMS)
+    return {
+        "bit_exact": True,
+        "tiles": streams["tiles"]["transfers"],
+        "results": streams["results"]["transfers"] * parameters.rows,
+        "macs": macs,
+        "cycles": cycles,
+        "macs_per_cycle": round(macs / cycles, 3),
+        "peak_macs_per_cycle": round(float(np.average(peaks, weights=beats)), 3),
+        "activation_port_busy": round(streams["activations"]["transfers"] / cycles, 4),
+        "total_cycles": streams["results"]["last_cycle"] - first + 1,
+    }
+
+
+def _beats(parameters: Parameters, job: Job) -> int:
+    down = -(-job.outputs // parameters.rows)
+    across = -(-job.depth // parameters.tile_depth(job.mode))
+    return down * across * parameters.compute_cycles(job.mode, job.tokens)
