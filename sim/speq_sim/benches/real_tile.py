@@ -5,16 +5,18 @@ for bit with the golden model, cycles are counted by the monitors in simulation.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speq.formats import Family, draft_codes
+from speq.formats import Family
+from speq.formats.codec import draft_codes
 from speq.parameters import Parameters
 from speq_sim.benches.cases import STREAMS, Case
+from speq_sim.benches.finding import find_simulator
 from speq_sim.benches.payload import Design
 from speq_sim.benches.running import SEED, Playback, play
 from speq_sim.benches.simulators import SimulationError
@@ -100,7 +102,8 @@ def simulate(
     folder : Path
         Where everything of the simulation is written.
     modes : sequence of str, optional
-        Runs to make: ``"draft"``, ``"verify"``, ``"changing"``; by default all that the design has.
+        Runs to make: ``"draft"``, ``"verify"``, ``"changing"`` (with its control ``"grouped"``: the
+        same tiles, all of DRAFT first); by default all that the design has.
     simulator, seed, waves
         See :func:`speq_sim.benches.running.play`.
 
@@ -111,7 +114,9 @@ def simulate(
         ``waveform``, ``tile`` (rows, columns and tokens) and ``runs``: per run ``bit_exact``,
         ``tiles``, ``results``, ``macs``, ``cycles`` (from the first beat to the last),
         ``macs_per_cycle``, ``peak_macs_per_cycle``, ``activation_port_busy`` (fraction of those
-        cycles) and ``total_cycles`` (from the first transfer to the last result).
+        cycles) and ``total_cycles`` (from the first transfer to the last result). Of
+        ``"changing"`` also ``cycles_lost_to_mode_changes``: how much longer it took than
+        ``"grouped"``.
 
     Raises
     ------
@@ -121,28 +126,34 @@ def simulate(
     design = Design.load(side_car)
     runs = _runs(parameters, tile, modes)
     cases = [case_of(name, design, parameters, jobs) for name, jobs in runs.items()]
-    shape = {
-        "rows": tile.words.shape[0],
-        "columns": tile.words.shape[1],
-        "tokens": tile.activations.shape[0],
+    chosen = find_simulator(simulator)
+    result = {
+        "bit_exact": True,
+        "error": None,
+        "simulator": f"{chosen.name} {chosen.version}",
+        "waveform": None,
+        "tile": {
+            "rows": tile.words.shape[0],
+            "columns": tile.words.shape[1],
+            "tokens": tile.activations.shape[0],
+        },
     }
     options = {"simulator": simulator, "seed": seed, "waves": waves}
     try:
         played = play(verilog, side_car, cases, folder, **options)
-    except SimulationError as error:
-        failed = {name.partition("=")[2]: text for name, text in error.failures}
+    except SimulationError as failure:
+        failed = {name.partition("=")[2]: text for name, text in failure.failures}
         if not failed:
             raise
         figures = {name: {"bit_exact": name not in failed} for name in runs}
-        return {"bit_exact": False, "error": str(failed), "tile": shape, "runs": figures}
-    return {
-        "bit_exact": True,
-        "error": None,
-        "simulator": f"{played.run.simulator.name} {played.run.simulator.version}",
-        "waveform": str(played.run.waveform) if played.run.waveform else None,
-        "tile": shape,
-        "runs": {case.name: _figures(parameters, case, runs[case.name], played) for case in cases},
-    }
+        error = "; ".join(f"{name}: {text}" for name, text in failed.items())
+        return result | {"bit_exact": False, "error": error, "runs": figures}
+    figures = {case.name: _figures(parameters, case, runs[case.name], played) for case in cases}
+    if "changing" in figures:
+        lost = figures["changing"]["cycles"] - figures["grouped"]["cycles"]
+        figures["changing"]["cycles_lost_to_mode_changes"] = lost
+    waveform = str(played.run.waveform) if played.run.waveform else None
+    return result | {"waveform": waveform, "runs": figures}
 
 
 def cut(tile: PackedTile, parameters: Parameters, rows: int, columns: int) -> PackedTile:
@@ -165,20 +176,24 @@ def _runs(
         runs = {"verify": [tile.plain_job()]}
     else:
         runs = {mode: [tile.job(mode)] for mode in ("draft", "verify")}
-        runs["changing"] = _changing(parameters, tile)
+        blocks = _blocks(parameters, tile)
+        runs["changing"] = [job for pair in zip(*blocks, strict=True) for job in pair]
+        runs["grouped"] = [job for jobs in blocks for job in jobs]
     unknown = sorted(set(modes or ()) - set(runs))
     if unknown:
         raise ValueError(
             f"run {unknown[0]!r} is not one of design {parameters.name!r}: use {', '.join(runs)}"
         )
-    return {name: jobs for name, jobs in runs.items() if modes is None or name in modes}
+    wanted = set(runs if modes is None else modes)
+    wanted |= {"grouped"} & set(runs) if "changing" in wanted else set()
+    return {name: jobs for name, jobs in runs.items() if name in wanted}
 
 
-def _changing(parameters: Parameters, tile: PackedTile) -> list[Job]:
-    """Blocks of the tile, one array tile each, in DRAFT and VERIFY by turns."""
+def _blocks(parameters: Parameters, tile: PackedTile) -> tuple[list[Job], list[Job]]:
+    """Equally many blocks of the tile, one array tile each, in DRAFT and in VERIFY."""
     down, across = tile.words.shape
-    blocks = {
-        mode: [
+    drafts, verifies = (
+        [
             tile.job(
                 mode,
                 slice(row, row + parameters.rows),
@@ -186,15 +201,16 @@ def _changing(parameters: Parameters, tile: PackedTile) -> list[Job]:
             )
             for row in range(0, down, parameters.rows)
             for start in range(0, across, parameters.tile_depth(mode))
-        ][:CHANGES]
+        ]
         for mode in ("draft", "verify")
-    }
-    return [job for pair in zip(*blocks.values(), strict=False) for job in pair]
+    )
+    count = min(len(drafts), len(verifies), CHANGES)
+    return drafts[:count], verifies[:count]
 
 
 def _figures(
     parameters: Parameters, case: Case, jobs: Sequence[Job], played: Playback
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     streams = played.cases[case.name]["streams"]
     cycles = played.span(case.name, "activations")
     # Padded rows and columns keep elements busy, but are no work.
