@@ -33,6 +33,11 @@ class Field:
     signed: bool
 
     @property
+    def storage(self) -> str:
+        """Least little-endian integer type that holds an element's bits."""
+        return f"<u{next(size for size in (1, 2, 4, 8) if self.width <= 8 * size)}"
+
+    @property
     def lowest(self) -> int:
         """Smallest value an element can hold."""
         return -(1 << (self.width - 1)) if self.signed else 0
@@ -88,8 +93,10 @@ class Stream:
         bits = np.zeros((transfers.pop(), self.size * 8), np.uint8)
         for name, field in self.fields.items():
             array = self._checked(name, field, values[name])
-            planes = (array[:, :, None] >> np.arange(field.width)) & 1
             stop = field.offset + field.count * field.width
+            little_endian = np.ascontiguousarray(array.astype(field.storage)).view(np.uint8)
+            planes = np.unpackbits(little_endian, axis=1, bitorder="little")
+            planes = planes.reshape(*array.shape, -1)[:, :, : field.width]
             bits[:, field.offset : stop] = planes.reshape(len(array), -1)
         return np.packbits(bits, axis=1, bitorder="little")
 
@@ -117,7 +124,10 @@ class Stream:
     def _field(bits: NDArray[np.uint8], field: Field) -> NDArray[np.int64]:
         stop = field.offset + field.count * field.width
         planes = bits[:, field.offset : stop].reshape(len(bits), field.count, field.width)
-        array = (planes.astype(np.int64) << np.arange(field.width)).sum(axis=2)
+        padding = 8 * np.dtype(field.storage).itemsize - field.width
+        padded = np.pad(planes, ((0, 0), (0, 0), (0, padding)))
+        packed = np.packbits(padded, axis=2, bitorder="little")
+        array = packed.reshape(len(bits), -1).view(field.storage).astype(np.int64)
         return np.where(array > field.highest, array - (1 << field.width), array)
 
 

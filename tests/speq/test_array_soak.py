@@ -1,0 +1,28 @@
+"""Many random jobs through the compiled array, at full rate and with pauses on every stream."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from array_designs import DESIGNS, emit, random_of
+
+from speq_sim.benches.cases import STREAMS
+from speq_sim.benches.compiled import Compiled
+from speq_sim.benches.stimuli import job_payloads, random_jobs
+
+JOBS = 400
+
+
+@pytest.mark.parametrize("name", ["halves", "odd", "small"])
+def test_many_jobs(name: str, tmp_path: Path) -> None:
+    parameters = DESIGNS[name]
+    verilog, side_car = emit(parameters, tmp_path)
+    compiled = Compiled(verilog, side_car, tmp_path / "build")
+    jobs = random_jobs(random_of("soak", name), parameters, JOBS)
+    work = job_payloads(compiled.design, parameters, jobs)
+    for seed, pauses in enumerate(({}, dict.fromkeys(STREAMS, 0.5), {"results": 0.9}), start=1):
+        played = compiled.play(work, len(work["results"]), pauses=pauses, seed=seed)
+        wrong = np.flatnonzero((played.results != work["results"]).any(axis=1))
+        assert not wrong.size, f"{wrong.size} results differ, the first is {wrong[0]}"
+        for stream in STREAMS:
+            assert played.counts[stream]["transfers"] == len(work[stream])
