@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speq.formats import Family
+from speq.formats import Family, decode, from_planes
 from speq.formats.codec import draft_codes
+from speq.formats.packing import pack
 from speq.parameters import Parameters
 from speq_sim.benches.cases import STREAMS, Case
 from speq_sim.benches.finding import find_simulator
@@ -56,6 +57,33 @@ class PackedTile:
     row_exponents: NDArray[np.integer]
     shifts: NDArray[np.integer]
     activations: NDArray[np.float16]
+
+    @classmethod
+    def pack(
+        cls, weights: NDArray[np.float16], activations: NDArray[np.float16], family: Family
+    ) -> "PackedTile":
+        """Pack FP16 weights N x K for activations M x K.
+
+        Raises
+        ------
+        ValueError
+            If the weights can only be stored plain.
+        """
+        packed = pack(weights, family)
+        if packed.is_plain:
+            raise ValueError(
+                f"the tile cannot be drafted ({packed.reason}): take another tile or family"
+            )
+        words = from_planes(packed.planes)
+        return cls(
+            family=family,
+            words=words,
+            values=decode(words, family, packed.tables).view(np.float16),
+            row_tables=packed.tables.astype(np.int64),
+            row_exponents=packed.scale.row_exponents,
+            shifts=-packed.scale.columns.astype(np.int64),
+            activations=activations,
+        )
 
     def job(self, mode: str, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
         """The product of some rows and inputs in a mode."""

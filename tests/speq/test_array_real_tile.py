@@ -1,0 +1,82 @@
+"""The run on a real tile: its figures, its choice of runs, and what it says of a wrong design."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from array_designs import DESIGNS, TINY, emit, random_of
+
+from speq.formats import family
+from speq.parameters import Parameters
+from speq_sim.benches.real_tile import PackedTile, cut, simulate
+
+
+def _tile(parameters: Parameters, rows: int, columns: int) -> PackedTile:
+    random = random_of("real tile", rows, columns)
+    weights = (random.standard_t(5, (rows, columns)) * 0.1).astype(np.float16)
+    activations = random.standard_normal((parameters.tokens, columns)).astype(np.float16)
+    return PackedTile.pack(weights, activations, family(parameters.family))
+
+
+def _simulate(parameters: Parameters, tile: PackedTile, folder: Path, **options):
+    verilog, side_car = emit(parameters, folder)
+    return simulate(parameters, verilog, side_car, tile, folder / "sim", **options)
+
+
+def test_all_runs_of_tiny(tmp_path):
+    figures = _simulate(TINY, _tile(TINY, 8, 64), tmp_path)
+    assert figures["bit_exact"]
+    assert figures["tile"] == {"rows": 8, "columns": 64, "tokens": 4}
+    runs = figures["runs"]
+    assert list(runs) == ["draft", "verify", "changing", "grouped"]
+    assert runs["draft"]["macs"] == runs["verify"]["macs"] == 8 * 64 * 4
+    assert runs["draft"]["macs_per_cycle"] == runs["draft"]["peak_macs_per_cycle"] == 64
+    assert runs["verify"]["macs_per_cycle"] == runs["verify"]["peak_macs_per_cycle"] == 16
+    assert runs["changing"]["macs_per_cycle"] == 40
+    assert runs["changing"]["cycles_lost_to_mode_changes"] == 0
+    assert all(run["activation_port_busy"] == 1 for run in runs.values())
+
+
+def test_one_mode_and_a_shape_that_fills_no_tile(tmp_path):
+    figures = _simulate(TINY, _tile(TINY, 7, 45), tmp_path, modes=["draft"], waves=True)
+    assert list(figures["runs"]) == ["draft"]
+    assert figures["runs"]["draft"]["bit_exact"]
+    assert figures["runs"]["draft"]["macs_per_cycle"] < 64
+    assert Path(figures["waveform"]).stat().st_size > 0
+
+
+def test_a_design_without_draft_takes_the_weights_unpacked(tmp_path):
+    parameters = DESIGNS["tiny_verify_only"]
+    figures = _simulate(parameters, _tile(parameters, 8, 16), tmp_path)
+    assert list(figures["runs"]) == ["verify"]
+    assert figures["bit_exact"]
+    with pytest.raises(ValueError, match="run 'draft' is not one of design 'tiny_verify_only'"):
+        _simulate(parameters, _tile(parameters, 8, 16), tmp_path, modes=["draft"])
+
+
+def test_a_wrong_result_is_told(tmp_path):
+    tile = _tile(TINY, 4, 16)
+    wrong = tile.values.copy()
+    wrong[0, 0] = np.nextafter(wrong[0, 0], np.float16(2))
+    figures = _simulate(TINY, dataclasses.replace(tile, values=wrong), tmp_path)
+    assert not figures["bit_exact"]
+    exact = {name: run["bit_exact"] for name, run in figures["runs"].items()}
+    assert exact == {"draft": True, "verify": False, "changing": False, "grouped": False}
+    assert "verify: result 0 of 4 differs" in figures["error"]
+
+
+def test_unpacked_weights_are_the_original_ones():
+    random = random_of("unpacked")
+    weights = random.standard_normal((6, 20)).astype(np.float16)
+    activations = np.ones((1, 20), np.float16)
+    tile = PackedTile.pack(weights, activations, family("bsfp"))
+    np.testing.assert_array_equal(tile.plain_job().values, weights)
+    part = cut(tile, TINY, rows=3, columns=7)
+    np.testing.assert_array_equal(part.plain_job().values, weights[:3, :7])
+
+
+def test_a_tile_that_can_only_be_stored_plain():
+    weights = np.full((2, 2), np.inf, np.float16)
+    with pytest.raises(ValueError, match="the tile cannot be drafted"):
+        PackedTile.pack(weights, weights, family("bsfp"))
