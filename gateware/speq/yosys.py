@@ -6,11 +6,14 @@ child Python that imports pyosys, and its log comes back as text.
 
 import importlib.metadata
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["YosysError", "run_yosys", "verilog_from_rtlil", "yosys_version"]
@@ -80,27 +83,36 @@ def run_yosys(
         If a command fails (the message is Yosys's own ``ERROR`` line), if the process dies, or
         after `timeout` seconds.
     """
-    try:
-        done = subprocess.run(
+    with (
+        tempfile.TemporaryDirectory(prefix="speq-yosys-") as scratch,
+        subprocess.Popen(
             [sys.executable, "-P", "-c", _CHILD],
-            input=json.dumps(list(commands)),
             cwd=directory,
+            # Yosys keeps converted cell libraries among the temporary files for ever.
+            env=os.environ | {"TMPDIR": scratch},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as expired:
-        log = _text(expired.stdout)
-        raise YosysError(
-            f"Yosys did not finish within {timeout:g} s; it was at: {_last_command(log)}",
-            _tail(log),
-        ) from None
-    if done.returncode != 0:
-        raise YosysError(f"Yosys failed: {_decisive_line(done.stdout)}", _tail(done.stdout))
-    return done.stdout
+            start_new_session=True,
+        ) as child,
+    ):
+        try:
+            log, _ = child.communicate(json.dumps(list(commands)), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill(child)
+            log, _ = child.communicate()
+            raise YosysError(
+                f"Yosys did not finish within {timeout:g} s; it was at: {_last_command(log)}",
+                _tail(log),
+            ) from None
+        except BaseException:
+            _kill(child)
+            raise
+    if child.returncode != 0:
+        raise YosysError(f"Yosys failed: {_decisive_line(log)}", _tail(log))
+    return log
 
 
 def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
@@ -146,6 +158,10 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
 
 def _decisive_line(log: str) -> str:
     errors = [line.strip() for line in log.splitlines() if line.startswith("ERROR:")]
+    if errors and "ABC" in errors[-1]:
+        # What ABC said comes before; that its result is missing is not the cause.
+        causes = re.findall(r"^ABC: (Error: .*|.*cannot be used.*)$", log, flags=re.MULTILINE)
+        return f"ABC: {causes[0]}" if causes else errors[-1]
     if errors:
         return errors[-1].removeprefix("ERROR:").strip()
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
@@ -161,5 +177,7 @@ def _tail(log: str) -> str:
     return "\n".join(log.splitlines()[-_LOG_TAIL_LINES:])
 
 
-def _text(output: str | bytes | None) -> str:
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+def _kill(child: subprocess.Popen[str]) -> None:
+    """End Yosys and the ABC processes it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
