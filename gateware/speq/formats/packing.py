@@ -27,7 +27,10 @@ COLUMN_GAIN_DB = 0.25
 """Least gain in SQNR for which columns are scaled: their shifts coarsen blocks of activations."""
 
 BASELINE = "bsfp"
-"""Family that no other may do worse than."""
+"""Family that no fitted one may do worse than."""
+
+CONTROLS = ("truncate", "speq", BASELINE)
+"""Families that are packed however ill they fit: they are there to be compared with."""
 
 _COLUMN_GAIN = 10 ** (COLUMN_GAIN_DB / 10)
 
@@ -95,7 +98,8 @@ def pack(
     Every row takes the power of two, at or a little below the largest that is exact, and the
     table of least squared error, and the alpha of least squares. Columns are scaled only where
     that gains at least :data:`COLUMN_GAIN_DB`. A tensor is stored plain if it is no matrix, holds
-    Inf or NaN, has no exact scale, or would be drafted worse than by ``bsfp``.
+    Inf or NaN, has no exact scale, or would be drafted worse than by ``bsfp`` (unless the family
+    is one of :data:`CONTROLS`).
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ def pack(
     if best is None:
         return _plain(bits, members, "no exact power of two brings it below 2")
     slack = _ROUNDING * best.energy
-    if scale is None and members.name != BASELINE and best.error > best.baseline + slack:
+    if scale is None and members.name not in CONTROLS and best.error > best.baseline + slack:
         text = f"{BASELINE} would draft it with less error than {members.name}"
         return _plain(bits, members, text)
     return _packed(bits, members, best, importance)
