@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from speq.parameters import PRESETS, ParameterError, Parameters, load
@@ -121,7 +123,7 @@ def command_line(argv: Sequence[str] | None = None) -> str:
     """
     script, *rest = sys.argv if argv is None else argv
     words = [f"scripts/{Path(script).name}", *(_without_folders(word) for word in rest)]
-    return "python " + " ".join(words)
+    return "python " + shlex.join(words)
 
 
 def _without_folders(word: str) -> str:
@@ -188,7 +190,7 @@ def progress(total: int | None = None, text: str = "") -> Iterator[Callable[[str
 
         def step(description: str) -> None:
             nonlocal begun
-            bars.update(task, description=description, completed=begun)
+            bars.update(task, description=escape(description), completed=begun)
             begun += 1
             if not error_console.is_terminal:
                 error_console.print(f"... {description}", highlight=False, markup=False)
