@@ -12,23 +12,13 @@ from safetensors.numpy import load_file
 from speq.formats import CodeTable, Family, decode, encode
 from speq_sim import golden
 
-DATA = Path(__file__).parents[2] / "data"
+REAL_TILES = sorted((Path(__file__).parents[2] / "data").glob("*.safetensors"))
 SEEDS = st.integers(0, 1 << 32)
 DRAFT_VALUES = [0, 1, 3, 6, 11, 20, 35, 63]
 
 
 def student_t(rng, outputs, depth):
     return (0.03 * rng.standard_t(5, (outputs, depth))).astype(np.float16)
-
-
-def real_tiles():
-    """Two-dimensional FP16 tensors under tests/data, by name."""
-    found = {}
-    for path in sorted(DATA.glob("*.safetensors")):
-        for name, tensor in load_file(path).items():
-            if tensor.dtype == np.float16 and tensor.ndim == 2:
-                found[name] = tensor
-    return found
 
 
 def any_patterns(rng, *shape):
@@ -170,12 +160,19 @@ def test_accuracy_on_student_t_weights():
     assert check_accuracy(student_t(rng, 64, 576), x) > 0.5
 
 
-@pytest.mark.parametrize("name", real_tiles())
-def test_accuracy_on_a_real_tile(name):
-    rng = np.random.default_rng(2)
-    w = real_tiles()[name][:64]
-    x = rng.standard_normal((4, w.shape[1])).astype(np.float16)
-    assert check_accuracy(w, x) > 0.5
+def test_real_tiles_are_there():
+    assert len(REAL_TILES) >= 2
+
+
+@pytest.mark.parametrize("path", REAL_TILES, ids=lambda path: path.stem)
+def test_accuracy_on_a_real_tile(path):
+    """Real weights on the real inputs of their layer, and on those with outliers of 2**15."""
+    tile = load_file(path)
+    w, x = tile["weight"], tile["activations"]
+    assert check_accuracy(w, x[:4]) > 0.4
+    outliers = x[4:6].copy()
+    outliers[:, ::97] = np.float16(2.0**15)
+    check_accuracy(w, outliers)
 
 
 def adversarial():
@@ -211,6 +208,17 @@ def test_sums_longer_than_one_part():
     w, x = np.abs(any_patterns(rng, 3, 20_000)), np.abs(any_patterns(rng, 2, 20_000))
     w[~np.isfinite(w)] = x[~np.isfinite(x)] = np.float16(65504)
     w[0], x[0] = np.float16(65504), np.float16(65504)
+    check_accuracy(w, x)
+
+
+def test_sums_that_would_leave_float64():
+    """Huge products that cancel only after 2**53 units, and small odd ones in between them."""
+    rng = np.random.default_rng(5)
+    w = np.full((8, 60_000), 65504, dtype=np.float16)
+    x = np.full((4, 60_000), 65504, dtype=np.float16)
+    x[:, 35_000:] = -65504
+    w[:, 25_000:35_000] = rng.integers(1, 64, (8, 10_000)) / 16
+    x[:, 25_000:35_000] = 1 / 16
     check_accuracy(w, x)
 
 

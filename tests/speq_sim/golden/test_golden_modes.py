@@ -195,14 +195,15 @@ def test_fp16_range(weights, activations, pattern):
     assert bits(golden.verify(halves([weights]), halves([activations]), "fp16")) == [[pattern]]
 
 
-def test_double_rounding_is_avoided():
-    """2**24 + 1 (a tie in FP32) plus 2**-48, far beyond the bits of float64."""
-    weights, activations = [0x6C00, 0x3C00, 0x0001], [0x6C00, 0x3C00, 0x0001]
-    found = golden.verify(halves([weights]), halves([activations]))
-    assert found[0, 0] == 2.0**24 + 2
-    weights[2] |= 0x8000
-    found = golden.verify(halves([weights]), halves([activations]))
-    assert found[0, 0] == 2.0**24
+@pytest.mark.parametrize("power", range(-11, 16))
+def test_the_last_bit_breaks_a_tie(power):
+    """2**2a + 2**(2a - 24), a tie in FP32, and 2**-48 above and below it."""
+    w = np.array([[2.0**power, 2.0 ** (power - 12), 2.0**-24]], dtype=np.float16)
+    even = np.float32(4.0**power)
+    assert golden.verify(w[:, :2], w[:, :2])[0, 0] == even
+    assert golden.verify(w, w)[0, 0] == np.nextafter(even, np.float32(np.inf))
+    assert golden.verify(w, w * np.float16([[1, 1, -1]]))[0, 0] == even
+    assert golden.verify(-w, w)[0, 0] == -np.nextafter(even, np.float32(np.inf))
 
 
 def test_longest_sums_of_largest_operands():
