@@ -140,14 +140,11 @@ def exact_sums(
 
 
 def _combine(totals: NDArray[np.int64], bits: int) -> Wide:
-    """Sum of ``totals[i] * 2**(bits*i)``; the caller keeps it within 127 bits."""
+    """Sum of ``totals[i] * 2**(bits*i)``; both splits keep ``bits*i`` at 60 or less."""
     high = np.zeros(totals.shape[1:], dtype=np.int64)
     low = np.zeros(totals.shape[1:], dtype=np.uint64)
     for index, total in enumerate(totals):
         shift = bits * index
-        if shift >= 64:
-            high += total << (shift - 64)
-            continue
         addend = total.view(np.uint64) << np.uint64(shift)
         low += addend
         high += (total >> (64 - shift) if shift else total >> 63) + (low < addend)
