@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from array_designs import DESIGNS, TINY, emit, random_of
+from safetensors.numpy import load_file, save_file
 
 from speq.formats import family
 from speq.parameters import Parameters
-from speq_sim.benches.real_tile import PackedTile, cut, simulate
+from speq_sim.benches.real_tile import PackedTile, cut, read, simulate
+
+TILES = sorted((Path(__file__).parents[1] / "data").glob("*.safetensors"))
 
 
 def _tile(parameters: Parameters, rows: int, columns: int) -> PackedTile:
@@ -72,8 +75,26 @@ def test_unpacked_weights_are_the_original_ones():
     activations = np.ones((1, 20), np.float16)
     tile = PackedTile.pack(weights, activations, family("bsfp"))
     np.testing.assert_array_equal(tile.plain_job().values, weights)
-    part = cut(tile, TINY, rows=3, columns=7)
-    np.testing.assert_array_equal(part.plain_job().values, weights[:3, :7])
+    part = cut(tile, rows=3, tokens=1)
+    np.testing.assert_array_equal(part.plain_job().values, weights[:3])
+
+
+@pytest.mark.parametrize("path", TILES, ids=lambda path: path.stem)
+def test_shipped_tiles_are_read_as_they_are(path):
+    weights = load_file(path)["weight"]
+    tile = read(path, TINY)
+    assert tile.activations.shape == (TINY.tokens, weights.shape[1])
+    np.testing.assert_array_equal(
+        tile.plain_job().values.view(np.uint16), weights[:16].view(np.uint16)
+    )
+
+
+def test_files_that_are_no_tile(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read as safetensors"):
+        read(tmp_path / "missing.safetensors", TINY)
+    save_file({"weight": np.zeros((2, 2), np.float16)}, tmp_path / "half.safetensors")
+    with pytest.raises(ValueError, match="holds no tensor 'activations'"):
+        read(tmp_path / "half.safetensors", TINY)
 
 
 def test_a_tile_that_can_only_be_stored_plain():

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from speq.formats import Family, decode, from_planes
+from speq.formats import Family, decode, family, from_planes
 from speq.formats.codec import draft_codes
 from speq.formats.packing import pack
 from speq.parameters import Parameters
@@ -24,7 +26,10 @@ from speq_sim.benches.simulators import SimulationError
 from speq_sim.benches.stimuli import case_of
 from speq_sim.jobs import Job
 
-__all__ = ["PackedTile", "cut", "simulate"]
+__all__ = ["PackedTile", "cut", "read", "simulate"]
+
+ROWS = 16
+"""Rows of a real tile that are simulated, unless the array has more: seconds, not minutes."""
 
 CHANGES = 48
 """Tiles of each mode in the run that changes mode on every tile."""
@@ -60,7 +65,7 @@ class PackedTile:
 
     @classmethod
     def pack(
-        cls, weights: NDArray[np.float16], activations: NDArray[np.float16], family: Family
+        cls, weights: NDArray[np.float16], activations: NDArray[np.float16], tables: Family
     ) -> "PackedTile":
         """Pack FP16 weights N x K for activations M x K.
 
@@ -69,16 +74,16 @@ class PackedTile:
         ValueError
             If the weights can only be stored plain.
         """
-        packed = pack(weights, family)
+        packed = pack(weights, tables)
         if packed.is_plain:
             raise ValueError(
                 f"the tile cannot be drafted ({packed.reason}): take another tile or family"
             )
         words = from_planes(packed.planes)
         return cls(
-            family=family,
+            family=tables,
             words=words,
-            values=decode(words, family, packed.tables).view(np.float16),
+            values=decode(words, tables, packed.tables).view(np.float16),
             row_tables=packed.tables.astype(np.int64),
             row_exponents=packed.scale.row_exponents,
             shifts=-packed.scale.columns.astype(np.int64),
@@ -126,7 +131,7 @@ def simulate(
     verilog, side_car : Path
         The emitted design.
     tile : PackedTile
-        Weights and activations; :func:`cut` makes one that fits the time at hand.
+        Weights and activations; :func:`read` cuts one that takes seconds.
     folder : Path
         Where everything of the simulation is written.
     modes : sequence of str, optional
@@ -184,16 +189,43 @@ def simulate(
     return result | {"waveform": waveform, "runs": figures}
 
 
-def cut(tile: PackedTile, parameters: Parameters, rows: int, columns: int) -> PackedTile:
-    """The first `rows` and `columns` of a tile, and as many tokens as the design serves."""
+def read(path: Path, parameters: Parameters) -> PackedTile:
+    """Read a tile, pack it whole for a design, and cut out what is simulated.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file with ``weight`` [N, K] and ``activations`` [M, K], both FP16, such as
+        those of ``tests/data``.
+    parameters : Parameters
+        Names the family, and how many rows and tokens are taken: the first :data:`ROWS` or R rows,
+        and as many tokens as the design serves at once.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a tile, or can only be stored plain.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
+    missing = sorted({"weight", "activations"} - set(tensors))
+    if missing:
+        raise ValueError(f"{path} holds no tensor {missing[0]!r}: take a tile of tests/data")
+    whole = PackedTile.pack(tensors["weight"], tensors["activations"], family(parameters.family))
+    return cut(whole, max(ROWS, parameters.rows), parameters.tokens)
+
+
+def cut(tile: PackedTile, rows: int, tokens: int) -> PackedTile:
+    """The first `rows` rows and the first `tokens` tokens of a tile."""
     return dataclasses.replace(
         tile,
-        words=tile.words[:rows, :columns],
-        values=tile.values[:rows, :columns],
+        words=tile.words[:rows],
+        values=tile.values[:rows],
         row_tables=tile.row_tables[:rows],
         row_exponents=tile.row_exponents[:rows],
-        shifts=tile.shifts[:columns],
-        activations=tile.activations[: parameters.tokens, :columns],
+        activations=tile.activations[:tokens],
     )
 
 
