@@ -237,11 +237,20 @@ def lane_figures(design: Parameters, area: Area) -> dict[str, Any]:
 
 def show(designs: list[Parameters], areas: list[Area], figures: dict[str, Any]) -> None:
     """Print the tables."""
-    _cli.console.print(headline_table(designs, areas, figures.get("ratio")))
+    print_table(
+        f"Area ({areas[0].switches}; Yosys {areas[0].yosys})",
+        headline_table(designs, areas, figures.get("ratio")),
+    )
     if areas[0].parts:
-        _cli.console.print(parts_table(designs, areas))
+        print_table("Where the transistors are (hierarchy kept)", parts_table(designs, areas))
     if "per_lane" in figures:
-        _cli.console.print(lane_table(figures["per_lane"]))
+        print_table("Combinational transistors per lane", lane_table(figures["per_lane"]))
+
+
+def print_table(title: str, table: Table) -> None:
+    """Print a table under its title."""
+    _cli.console.print(f"\n[bold]{title}[/bold]")
+    _cli.console.print(table)
 
 
 def headline_table(
@@ -282,7 +291,7 @@ def headline_table(
 
 def parts_table(designs: list[Parameters], areas: list[Area]) -> Table:
     """Transistors by module, hierarchy kept."""
-    table = Table(title="Where the transistors are (hierarchy kept)", title_justify="left")
+    table = Table()
     table.add_column("module")
     rows: dict[str, list[str]] = {}
     for index, (design, area) in enumerate(zip(designs, areas, strict=True)):
@@ -307,7 +316,7 @@ def parts_table(designs: list[Parameters], areas: list[Area]) -> Table:
 
 def lane_table(lanes: list[dict[str, Any]]) -> Table:
     """A row per lane beside published units."""
-    table = Table(title="Combinational transistors per lane", title_justify="left")
+    table = Table()
     table.add_column("unit")
     table.add_column("transistors", justify="right")
     for lane in lanes:
