@@ -257,7 +257,7 @@ def headline_table(
     designs: list[Parameters], areas: list[Area], ratio: dict[str, float | None] | None
 ) -> Table:
     """Transistors, flip-flops, library areas and their ratios."""
-    table = Table(title=f"Area ({areas[0].switches}; Yosys {areas[0].yosys})", title_justify="left")
+    table = Table()
     table.add_column("")
     for design, area in zip(designs, areas, strict=True):
         table.add_column(
