@@ -242,7 +242,7 @@ def show(designs: list[Parameters], areas: list[Area], figures: dict[str, Any]) 
         headline_table(designs, areas, figures.get("ratio")),
     )
     if areas[0].parts:
-        print_table("Where the transistors are (hierarchy kept)", parts_table(designs, areas))
+        print_table("Transistors by module (hierarchy kept)", parts_table(designs, areas))
     if "per_lane" in figures:
         print_table("Combinational transistors per lane", lane_table(figures["per_lane"]))
 
@@ -295,8 +295,8 @@ def parts_table(designs: list[Parameters], areas: list[Area]) -> Table:
     table.add_column("module")
     rows: dict[str, list[str]] = {}
     for index, (design, area) in enumerate(zip(designs, areas, strict=True)):
-        table.add_column(f"{design.name}: instances", justify="right")
-        table.add_column("transistors", justify="right")
+        table.add_column("instances", justify="right")
+        table.add_column(design.name, justify="right", overflow="fold")
         table.add_column("share", justify="right")
         whole = sum(part.total.transistors for part in area.parts)
         for part in area.parts:
