@@ -14,6 +14,7 @@ from speq.formats.scale import (
     Scale,
     apply_scale,
     column_candidate,
+    column_rescue,
     rows_below_two,
     spare_shifts,
     undo_scale,
@@ -182,29 +183,34 @@ def _candidates(
     importance: NDArray[np.float64] | None,
     columns: bool,
 ) -> list[Scale]:
-    """Row powers of two alone; and with columns evened out, if a sample of rows gains by it."""
-    found = []
+    """Row powers of two alone; and with columns evened out, if a sample of rows gains by it.
+
+    If rows alone are not exact, columns are scaled as little as makes them so.
+    """
     even = np.zeros(bits.shape[1], dtype=np.int8)
     rows = rows_below_two(bits, even)
-    if rows is not None:
-        found.append(Scale.of(rows, even))
-    uneven = column_candidate(bits) if columns else None
+    if not columns:
+        return [] if rows is None else [Scale.of(rows, even)]
+    if rows is None:
+        rescue = column_rescue(bits)
+        rows = None if rescue is None else rows_below_two(bits, rescue)
+        return [] if rows is None else [Scale.of(rows, rescue)]
+    found = [Scale.of(rows, even)]
+    uneven = column_candidate(bits)
     if uneven is None:
         return found
-    if found:
-        sample = slice(None, None, max(1, len(bits) // _SAMPLE_ROWS))
-        scales = [Scale.of(rows[sample], even)]
-        lower = rows_below_two(bits[sample], uneven)
-        if lower is None:
-            return found
-        scales.append(Scale.of(lower, uneven))
-        errors = [
-            _trial(bits[sample], members, scale, importance, fixed=False).error for scale in scales
-        ]
-        if errors[1] * _COLUMN_GAIN >= errors[0]:
-            return found
-    rows = rows_below_two(bits, uneven)
-    return found if rows is None else [*found, Scale.of(rows, uneven)]
+    sample = slice(None, None, max(1, len(bits) // _SAMPLE_ROWS))
+    lower = rows_below_two(bits[sample], uneven)
+    if lower is None:
+        return found
+    errors = [
+        _trial(bits[sample], members, scale, importance, fixed=False).error
+        for scale in (Scale.of(rows[sample], even), Scale.of(lower, uneven))
+    ]
+    if errors[1] * _COLUMN_GAIN < errors[0]:
+        lower = rows_below_two(bits, uneven)
+        found += [] if lower is None else [Scale.of(lower, uneven)]
+    return found
 
 
 def _trial(

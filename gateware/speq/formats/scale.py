@@ -20,6 +20,7 @@ __all__ = [
     "Scale",
     "apply_scale",
     "column_candidate",
+    "column_rescue",
     "rows_below_two",
     "spare_shifts",
     "undo_scale",
@@ -141,6 +142,29 @@ def spare_shifts(
         places = bottom[bits[rows]]
         lowest[rows] = (places if columns is None else places + columns).min(axis=1)
     return lowest + exponents - _LAST_BIT
+
+
+def column_rescue(bits: NDArray[np.uint16]) -> NDArray[np.int8] | None:
+    """Least column scaling that makes rows exact which have no exact exponent of their own.
+
+    Such a row holds both a weight of 2 or above and one whose lowest bit is too low to go down.
+    Only the columns of the large weights are stored lower; the row stays as high as its low bits
+    need. Whether all rows are exact with these columns is for :func:`rows_below_two` to say.
+
+    Returns
+    -------
+    array of int8 [K] or None
+        None if a column would have to go lower than -15.
+    """
+    top, _ = _bit_exponents()
+    tops = top[bits].astype(np.int64)
+    exponents = -tops.max(axis=1)
+    short = np.flatnonzero(spare_shifts(bits, exponents) < 0)
+    least = exponents[short] - spare_shifts(bits[short], exponents[short])
+    excess = (tops[short] + least[:, None]).max(axis=0, initial=0)
+    if excess.max(initial=0) > -COLUMN_EXPONENTS[0]:
+        return None
+    return (-np.maximum(excess, 0)).astype(np.int8)
 
 
 def column_candidate(bits: NDArray[np.uint16]) -> NDArray[np.int8] | None:
