@@ -121,7 +121,7 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
     The text depends on the RTLIL and the Yosys version alone: it holds no attributes, times, tool
     versions or source positions. Memories stay ``reg`` arrays, and tables of constants become
     initialised ones (as one-hot multiplexers they come out a quarter larger after synthesis).
-    Wires that nothing reads are gone, internal ones are numbered.
+    Equal expressions are computed once; wires that nothing reads are gone, internal ones numbered.
 
     Parameters
     ----------
@@ -147,6 +147,8 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
             # Whole multiplexers rather than always blocks: those need a dummy register each to be
             # evaluated at time zero, named after a line of Yosys's source.
             "proc",
+            # Amaranth writes an expression out once per use; the bits of a bus are such uses.
+            "opt_merge",
             "opt_clean -purge",
             "memory_collect",
             "write_verilog -noattr design.v",

@@ -3,7 +3,7 @@ from importlib import metadata
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Array, Const, Module, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -111,6 +111,16 @@ def test_nothing_is_left_that_nobody_reads():
     m.d.comb += [unused.eq(~used), result.eq(used)]
     text = rtlil.convert(m, ports=[used, result], name="speq_lean")
     assert "unused" not in verilog_from_rtlil(text)
+
+
+def test_an_expression_is_computed_once_however_often_it_is_used():
+    m = Module()
+    a, b, result = Signal(8), Signal(8), Signal(8)
+    total = a * b
+    m.d.comb += result.eq(Cat(total[bit] for bit in range(8)))
+    text = rtlil.convert(m, ports=[a, b, result], name="speq_shared")
+    assert text.count("cell $mul") == 8
+    assert verilog_from_rtlil(text).count(" * ") == 1
 
 
 def test_the_log_comes_back(tmp_path):
