@@ -89,7 +89,7 @@ def write_packed(path: Path, model: PackedModel) -> None:
             raise FormatError(
                 f"two tensors would be stored as {name!r}: rename one of them before packing"
             )
-        arrays[name] = np.ascontiguousarray(array) if array.ndim else array
+        arrays[name] = array
 
     for name, tensor in model.tensors.items():
         entry: dict[str, Any] = {"dtype": "F32" if name in model.single else "F16"}
@@ -262,9 +262,14 @@ def _save(arrays: dict[str, NDArray[Any]], path: Path, metadata: dict[str, str])
     os.close(handle)
     temporary = Path(name)
     try:
-        save_file(arrays, temporary, metadata)
+        # The library copies memory as it lies, so views must be laid out first.
+        laid = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        save_file(laid, temporary, metadata)
         temporary.chmod(0o644)
         temporary.replace(path)
+    except SafetensorError as error:
+        temporary.unlink(missing_ok=True)
+        raise FormatError(f"{path.name} cannot be written: {error}") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
