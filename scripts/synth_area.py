@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from speq.emission import emit
 
 import _cli
+from speq.emission import emit
 from speq.parameters import ParameterError, Parameters, load
 from speq.synthesis import (
     HOW_TO_GET,
@@ -62,12 +62,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--liberty",
-        metavar="FILE",
+        metavar="FILE[,FILE...]",
         action="append",
-        type=Path,
         default=[],
-        help="Liberty file (.lib or .lib.gz); may be repeated, one library each. Without it an "
-        "installed OSU018 or Nangate45 is looked for",
+        help="Liberty library (.lib or .lib.gz), in one or more files; may be repeated for more "
+        "libraries. Without it an installed OSU018 or Nangate45 is looked for",
     )
     parser.add_argument(
         "--constr",
@@ -101,8 +100,8 @@ def run() -> None:
         with _cli.progress(runs_of(jobs), "synthesis") as step:
             areas = measure_all(jobs, progress=step)
     figures = summary(designs, areas, unit, options.per_lane)
-    show(designs, areas, figures)
     _cli.write_json(options.json, figures)
+    show(designs, areas, figures)
 
 
 def other_design(options: argparse.Namespace, design: Parameters) -> Parameters | None:
@@ -121,7 +120,7 @@ def other_design(options: argparse.Namespace, design: Parameters) -> Parameters 
 
 def find_libraries(options: argparse.Namespace) -> list[tuple[Liberty, Path | None]]:
     """The cell libraries to use, each with its constraint file."""
-    libraries = [open_liberty([path]) for path in options.liberty]
+    libraries = [open_liberty(files.split(",")) for files in options.liberty]
     if not libraries:
         found = find_known()
         if found is None:
