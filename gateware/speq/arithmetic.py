@@ -1,0 +1,139 @@
+"""Functions that build adders. They take values and return values."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
+
+__all__ = ["carry_save", "compress", "digit_rows", "full_adder", "lookup", "select"]
+
+
+def full_adder(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
+    """Bitwise full adders: sums, and carries of the same width, each worth twice its sum.
+
+    Written as seven two-input gates per bit, with both exclusive ors over the gates that the
+    carry needs too. Logic synthesis keeps this sharing but does not find it in ``a ^ b ^ c``:
+    32 transistors instead of 42.
+    """
+    both, either = a & b, a | b
+    half = either & ~both
+    propagated, any_set = half & c, half | c
+    return any_set & ~propagated, both | propagated
+
+
+def carry_save(m: Module, rows: Sequence[ValueLike], width: int) -> tuple[Value, Value]:
+    """Compress `rows` to two with the same sum modulo ``2**width`` (a Wallace tree)."""
+    rest = [Value.cast(row) for row in rows]
+    while len(rest) > 2:
+        full = len(rest) // 3 * 3
+        compressed: list[Value] = []
+        for a, b, c in zip(rest[0:full:3], rest[1:full:3], rest[2:full:3], strict=True):
+            total = Signal(width, name="sum_row")
+            carry = Signal(width, name="carry_row")
+            sums, carries = full_adder(_fit(a, width), _fit(b, width), _fit(c, width))
+            m.d.comb += [total.eq(sums), carry.eq(Cat(Const(0, 1), carries)[:width])]
+            compressed += [total, carry]
+        rest = compressed + rest[full:]
+    return rest[0], rest[1] if len(rest) == 2 else Const(0, width)
+
+
+def compress(m: Module, rows: Sequence[tuple[int, Value]], width: int) -> tuple[Value, Value]:
+    """Compress rows to two with the same sum modulo ``2**width`` (a Dadda tree over columns).
+
+    Parameters
+    ----------
+    rows : sequence of (place, bits)
+        Unsigned numbers and the power of two of their bit 0. Bits outside a row cost nothing, where
+        :func:`carry_save` would spend half adders on them.
+    """
+    columns: list[list[Value]] = [[] for _ in range(width)]
+    for place, bits in rows:
+        for column, bit in zip(columns[place:], bits, strict=False):
+            column.append(bit)
+    limits = [2]
+    while limits[-1] * 3 // 2 < max(map(len, columns)):
+        limits.append(limits[-1] * 3 // 2)
+    for limit in reversed(limits):
+        carries: list[Value] = []
+        for bits in columns:
+            bits += carries
+            carries = []
+            while len(bits) > limit:
+                use = 3 if len(bits) > limit + 1 else 2
+                total, carry = _add_bits(m, *bits[:use])
+                del bits[:use]
+                bits.append(total)
+                carries.append(carry)
+    first = Cat(*(bits[0] if bits else Const(0, 1) for bits in columns))
+    second = Cat(*(bits[1] if len(bits) > 1 else Const(0, 1) for bits in columns))
+    return first, second
+
+
+def _add_bits(m: Module, *bits: Value) -> tuple[Value, Value]:
+    total, carry = Signal(name="sum_bit"), Signal(name="carry_bit")
+    if len(bits) == 3:
+        sums, carries = full_adder(*bits)
+    else:
+        sums, carries = bits[0] ^ bits[1], bits[0] & bits[1]
+    m.d.comb += [total.eq(sums), carry.eq(carries)]
+    return total, carry
+
+
+def _fit(value: Value, width: int) -> Value:
+    """`value` extended or cut to `width` bits, as unsigned bits."""
+    missing = width - len(value)
+    if missing <= 0:
+        return value[:width]
+    fill = value[-1] if value.shape().signed else Const(0, 1)
+    return Cat(value, fill.replicate(missing))
+
+
+def digit_rows(weight: Value, one: Value, three: Value) -> list[tuple[int, Value]]:
+    """Partial products of an unsigned multiplication in radix 4.
+
+    Each pair of bits of `weight` selects 0, 1, 2 or 3 times the other factor. The triple is an
+    input: an array computes it once per column and broadcasts it, so that a multiplier has half the
+    rows of a bitwise one and none of the sign handling of a recoded one.
+
+    Parameters
+    ----------
+    weight : Value
+        n bits; ceil(n/2) digits.
+    one, three : Value
+        The other factor (w bits) and three times it (w + 2 bits).
+
+    Returns
+    -------
+    list of (place, bits)
+        One row per digit, with the power of two of its bit 0.
+    """
+    width = len(one) + 2
+    rows = []
+    for place in range(0, len(weight), 2):
+        digit = Cat(weight[place : place + 2], Const(0, 1))[:2]
+        take_one = digit[0] & ~digit[1]
+        take_two = digit[1] & ~digit[0]
+        take_three = digit[0] & digit[1]
+        row = (
+            (one & take_one.replicate(len(one)))
+            | (Cat(Const(0, 1), one) & take_two.replicate(len(one) + 1))
+            | (three & take_three.replicate(width))
+        )
+        rows.append((place, row if place + 1 < len(weight) else row[: len(one)]))
+    return rows
+
+
+def lookup(values: Sequence[int], width: int, index: Value) -> Value:
+    """Constant ``values[index]`` in `width` bits."""
+    return select([Const(value, width) for value in values], index)
+
+
+def select(choices: Sequence[Value], index: Value) -> Value:
+    """``choices[index]``, as a tree of multiplexers; the last choice for any index beyond.
+
+    A tree and not an array: synthesis turns an indexed array of constants into a ROM, and may then
+    move registers into its ports.
+    """
+    level = [*choices, *[choices[-1]] * ((1 << len(index)) - len(choices))]
+    for bit in index:
+        level = [Mux(bit, one, zero) for zero, one in zip(level[::2], level[1::2], strict=True)]
+    return level[0]

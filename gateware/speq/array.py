@@ -1,0 +1,197 @@
+"""Array: R rows of C processing elements between four streams.
+
+::
+
+    tiles ---.                                   activations
+    weights -+-> loader --> waiting words        |
+                   |        |                    v
+                   '-> sequencer --> beat --> columns --> rows: multiply --> reduce
+                                                                 --> accumulate --> round --> results
+
+Five register stages. The control of a stage is one :class:`speq.streams.StreamRegister` for the whole
+array; the data registers in columns and rows move with it. When results are not taken the stages fill up
+and stop one after the other; nothing is lost and nothing depends on it.
+"""
+
+from amaranth.hdl import Module, Mux, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from speq.block import Block, place
+from speq.column import Column
+from speq.layouts import (
+    activation_stream,
+    beat_layout,
+    result_stream,
+    stage_layout,
+    tile_stream,
+    weight_stream,
+)
+from speq.loader import Loader
+from speq.parameters import Parameters
+from speq.row import Row
+from speq.sequencer import Sequencer
+from speq.streams import StreamRegister
+
+__all__ = ["Array"]
+
+
+class Array(Block):
+    """The whole design.
+
+    Members
+    -------
+    tiles, weights, activations : streams, in
+    results : stream, out
+        See the functions of these names in :mod:`speq.layouts`.
+    """
+
+    stem = ""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.loader = Loader(parameters)
+        self.sequencer = Sequencer(parameters)
+        self.column = Column(parameters)
+        self.row = Row(parameters)
+        ports = {
+            "tiles": In(tile_stream(parameters)),
+            "weights": In(weight_stream(parameters)),
+            "activations": In(activation_stream(parameters)),
+            "results": Out(result_stream(parameters)),
+        }
+        super().__init__(parameters, ports, self.loader, self.sequencer, self.column, self.row)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        loader = place(m, "loader", self.loader)
+        sequencer = place(m, "sequencer", self.sequencer)
+        wiring.connect(m, wiring.flipped(self.tiles), loader.tiles)
+        wiring.connect(m, wiring.flipped(self.weights), loader.weights)
+        wiring.connect(m, loader.loaded, sequencer.loaded)
+
+        stages = self._stages(m, sequencer)
+        columns = self._columns(m, sequencer, stages["columns"])
+        rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
+        for number, row in enumerate(rows):
+            self._load_row(m, number, row, loader)
+            self._drive_row(m, row, columns, stages)
+            m.d.comb += row.swap.eq(sequencer.swap)
+            if self.parameters.drafts:
+                total = stages["accumulate"].o.payload
+                m.d.comb += [
+                    row.row_exponent.eq(total.row_exponent[number]),
+                    row.draft_result.eq(total.draft),
+                ]
+        self._results(m, rows, stages["round"])
+        return m
+
+    def _stages(self, m: Module, sequencer: wiring.PureInterface) -> dict[str, StreamRegister]:
+        """Control of the five register stages, chained."""
+        beat, stage = beat_layout(self.parameters), stage_layout(self.parameters)
+        shapes = {"columns": beat, "multiply": stage, "reduce": stage, "accumulate": stage}
+        stages = {name: StreamRegister(shape) for name, shape in (shapes | {"round": beat}).items()}
+        for name, register in stages.items():
+            m.submodules[f"stage_{name}"] = register
+        columns, multiply, reduce, accumulate, round_ = stages.values()
+
+        wiring.connect(m, sequencer.beat, columns.i)
+        m.d.comb += [
+            sequencer.activations_valid.eq(self.activations.valid),
+            self.activations.ready.eq(columns.take),
+            multiply.i.valid.eq(columns.o.valid),
+            columns.o.ready.eq(multiply.i.ready),
+            *_copied(multiply.i.payload, columns.o.payload),
+        ]
+        if self.parameters.drafts:
+            m.d.comb += multiply.i.payload.row_exponent.eq(sequencer.active.row_exponent)
+        wiring.connect(m, multiply.o, reduce.i)
+        wiring.connect(m, reduce.o, accumulate.i)
+        # Only completed sums go on to rounding.
+        m.d.comb += [
+            round_.i.valid.eq(accumulate.o.valid & accumulate.o.payload.emit),
+            accumulate.o.ready.eq(round_.i.ready | ~accumulate.o.payload.emit),
+            *_copied(round_.i.payload, accumulate.o.payload),
+        ]
+        return stages
+
+    def _columns(
+        self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister
+    ) -> list[wiring.PureInterface]:
+        payload = self.activations.payload
+        draft = sequencer.beat.payload.draft if self.parameters.drafts else None
+        columns = []
+        for number in range(self.parameters.columns):
+            column = place(m, f"column_{number}", self.column)
+            m.d.comb += column.enable.eq(stage.take)
+            self._feed(m, number, column.values, payload.values, draft)
+            if self.parameters.drafts:
+                m.d.comb += column.draft.eq(draft)
+                self._feed(m, number, column.shifts, payload.shifts, draft)
+            columns.append(column)
+        return columns
+
+    def _feed(
+        self, m: Module, number: int, lanes: data.View, elements: data.View, draft: Value | None
+    ) -> None:
+        """A DRAFT beat has L neighbouring elements for each column, a VERIFY beat one."""
+        first = number * self.parameters.lanes
+        for lane in range(self.parameters.lanes):
+            m.d.comb += lanes[lane].eq(elements[first + lane])
+        if self.parameters.lanes > 1:
+            m.d.comb += lanes[0].eq(Mux(draft, elements[first], elements[number]))
+
+    def _load_row(
+        self, m: Module, number: int, row: wiring.PureInterface, loader: wiring.PureInterface
+    ) -> None:
+        columns, words = self.parameters.columns, self.parameters.port_words
+        if words >= columns:
+            first = number * columns % words
+            m.d.comb += [
+                *(row.words[c].eq(loader.words[first + c]) for c in range(columns)),
+                row.load.eq(loader.load[number * columns // words]),
+            ]
+        else:
+            groups = columns // words
+            m.d.comb += [
+                row.words.eq(loader.words),
+                row.load.eq(loader.load[number * groups : (number + 1) * groups]),
+            ]
+
+    def _drive_row(
+        self,
+        m: Module,
+        row: wiring.PureInterface,
+        columns: list[wiring.PureInterface],
+        stages: dict[str, StreamRegister],
+    ) -> None:
+        """Operands and the stages' enables."""
+        m.d.comb += [
+            *(row.operands[c].eq(column.operand) for c, column in enumerate(columns)),
+            row.multiply.eq(stages["multiply"].take),
+            row.reduce.eq(stages["reduce"].take),
+            row.accumulate.eq(stages["accumulate"].take),
+            row.round.eq(stages["round"].take),
+            row.first.eq(stages["reduce"].o.payload.clear),
+        ]
+        if self.parameters.tokens > 1:
+            m.d.comb += row.token.eq(stages["reduce"].o.payload.token)
+        if self.parameters.drafts:
+            m.d.comb += row.draft.eq(stages["columns"].o.payload.draft)
+            if hasattr(row, "beat"):
+                m.d.comb += row.beat.eq(stages["columns"].o.payload.part)
+
+    def _results(self, m: Module, rows: list[wiring.PureInterface], stage: StreamRegister) -> None:
+        m.d.comb += [
+            self.results.valid.eq(stage.o.valid),
+            stage.o.ready.eq(self.results.ready),
+            self.results.payload.last.eq(stage.o.payload.last),
+            *(self.results.payload.values[r].eq(row.value) for r, row in enumerate(rows)),
+        ]
+        if self.parameters.tokens > 1:
+            m.d.comb += self.results.payload.token.eq(stage.o.payload.token)
+
+
+def _copied(target: data.View, source: data.View) -> list[object]:
+    """Assignments of the fields that both structs have."""
+    names = {name for name, _ in source.shape()}
+    return [target[name].eq(source[name]) for name, _ in target.shape() if name in names]

@@ -1,0 +1,88 @@
+"""Blocks: components that are emitted as one Verilog module, however often they are placed.
+
+Amaranth elaborates every submodule anew, so an array of R*C processing elements would become R*C copies of
+the same module. A :class:`Block` is elaborated once, under a name of its own; :func:`place` puts an
+``Instance`` of that module into a parent.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Signature
+
+from speq.parameters import Parameters
+
+__all__ = ["Block", "module_name", "modules", "place"]
+
+
+class Block(wiring.Component):
+    """A component with a module of its own.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The design point that shapes the block.
+    signature : dict or Signature
+        Its ports.
+    parts : tuple of Block
+        One prototype of each distinct block that this block places.
+
+    Attributes
+    ----------
+    stem : str
+        What the block is called: the last part of its module's name. A class attribute.
+    clocked : bool
+        Whether the block has registers of its own or below: it then has ports clk and rst.
+    """
+
+    stem: ClassVar[str]
+    clocked: ClassVar[bool] = True
+
+    def __init__(
+        self, parameters: Parameters, signature: dict | Signature, *parts: "Block"
+    ) -> None:
+        self.parameters = parameters
+        self.parts = parts
+        super().__init__(signature)
+
+
+def module_name(block: Block) -> str:
+    """Name of the block's Verilog module: ``speq_<design>[_<stem>]``."""
+    design = f"speq_{block.parameters.name}"
+    return f"{design}_{block.stem}" if block.stem else design
+
+
+def modules(top: Block) -> Iterator[Block]:
+    """Every distinct block below `top`, parts before the blocks that place them."""
+    seen: set[str] = set()
+
+    def visit(block: Block) -> Iterator[Block]:
+        if module_name(block) in seen:
+            return
+        seen.add(module_name(block))
+        for part in block.parts:
+            yield from visit(part)
+        yield block
+
+    yield from visit(top)
+
+
+def place(m: Module, name: str, block: Block) -> wiring.PureInterface:
+    """Place one instance of `block` in `m`.
+
+    Returns
+    -------
+    PureInterface
+        Signals with the names of the block's ports, as if it were a submodule.
+    """
+    interface = block.signature.create(path=(name,))
+    ports = {
+        f"{'i' if member.flow is In else 'o'}_{'__'.join(map(str, path))}": Value.cast(value)
+        for path, member, value in block.signature.flatten(interface)
+    }
+    if block.clocked:
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    m.submodules[name] = Instance(module_name(block), **ports)
+    return interface

@@ -1,0 +1,67 @@
+"""Word decoder: packed weight words to FP16 patterns, at the memory port.
+
+A lookup and nothing else: no arithmetic, hence nothing to lose. One decoder serves one word of the
+port, so an array has W of them, not one per PE.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from speq.arithmetic import lookup, select
+from speq.block import Block
+from speq.formats import CodeTable, family
+from speq.layouts import PackedWord
+from speq.parameters import WORD_BITS, Parameters
+
+__all__ = ["Decoder"]
+
+CELL_BITS = 6
+SLOT_BITS = 4
+
+
+class Decoder(Block):
+    """One word of the memory port, combinational.
+
+    Members
+    -------
+    word : 16 bits
+        As fetched: a packed word, or a word that passes as it is.
+    table : unsigned
+        The row's code table; only with more than one.
+    packed : 1 bit
+        Decode. Otherwise the word passes: plain FP16, or draft weights.
+    decoded : 16 bits
+        FP16 pattern, or the word.
+    """
+
+    stem = "decoder"
+    clocked = False
+
+    def __init__(self, parameters: Parameters) -> None:
+        ports = {"word": In(WORD_BITS), "packed": In(1), "decoded": Out(WORD_BITS)}
+        if parameters.tables > 1:
+            ports["table"] = In(bits_for(parameters.tables - 1))
+        super().__init__(parameters, ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        word = PackedWord(self.word)
+        cells = [
+            _cell(m, table, word.code, word.slot) for table in family(self.parameters.family).tables
+        ]
+        cell = select(cells, self.table) if len(cells) > 1 else cells[0]
+        pattern = Cat(word.low, cell, Const(0, 1), word.sign)
+        m.d.comb += self.decoded.eq(Mux(self.packed, pattern, self.word))
+        return m
+
+
+def _cell(m: Module, table: CodeTable, code: Value, slot: Value) -> Value:
+    """Inverse of one table. Slots that no cell has decode to cell 0."""
+    by_code = [
+        lookup([0 if cell is None else cell for cell in cells], CELL_BITS, slot)
+        for cells in table.inverse
+    ]
+    cell = Signal(CELL_BITS, name="cell")
+    m.d.comb += cell.eq(select(by_code, code))
+    return cell

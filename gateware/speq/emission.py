@@ -1,0 +1,191 @@
+"""Emission: a design point to Verilog, its JSON side-car and a FuseSoC core file.
+
+Output is deterministic: the same parameters and tool versions give the same bytes, whatever the hash
+seed, the day and the folder.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import Shape, ShapeCastable
+from amaranth.lib import data
+from amaranth.lib.wiring import In
+
+from speq.array import Array
+from speq.block import Block, module_name, modules
+from speq.layouts import payload_shape
+from speq.parameters import Parameters
+from speq.yosys import verilog_from_rtlil
+
+__all__ = ["LATENCY", "Emission", "describe", "design_rtlil", "emit"]
+
+SCHEMA = "speq-design/1"
+
+LATENCY = {
+    "columns": 1,
+    "multiply": 1,
+    "reduce": 1,
+    "accumulate": 1,
+    "round": 1,
+}
+"""Register stages from an accepted beat to its result, in cycles each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Emission:
+    """Files of one emitted design.
+
+    Attributes
+    ----------
+    top : str
+        Name of the top module.
+    verilog, side_car, core : Path
+        One Verilog file with all modules; the JSON description; the FuseSoC core file.
+    """
+
+    top: str
+    verilog: Path
+    side_car: Path
+    core: Path
+
+
+def emit(parameters: Parameters, directory: str | Path) -> Emission:
+    """Write a design's files into `directory`, which is made if need be.
+
+    Raises
+    ------
+    speq.yosys.YosysError
+        If Yosys fails; nothing is written then.
+    """
+    array = Array(parameters)
+    top = module_name(array)
+    verilog = _banner(parameters) + verilog_from_rtlil(design_rtlil(array))
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    emission = Emission(
+        top=top,
+        verilog=directory / f"{top}.v",
+        side_car=directory / f"{top}.json",
+        core=directory / f"{top}.core",
+    )
+    side_car = json.dumps(describe(parameters), indent=2) + "\n"
+    _write(emission.verilog, verilog)
+    _write(emission.side_car, side_car)
+    _write(emission.core, _core_file(emission))
+    return emission
+
+
+def design_rtlil(top: Block) -> str:
+    """RTLIL of a block and all the blocks below it, each once."""
+    texts = (
+        rtlil.convert(block, name=module_name(block), emit_src=False) for block in modules(top)
+    )
+    # Amaranth joins the names of plain submodules with dots, which Verilog must escape.
+    return re.sub(
+        r"\\speq_\w+(?:\.\w+)+", lambda name: name.group().replace(".", "_"), "\n".join(texts)
+    )
+
+
+def describe(parameters: Parameters) -> dict[str, Any]:
+    """Everything that software needs to know of a design (the JSON side-car)."""
+    array = Array(parameters)
+    return {
+        "schema": SCHEMA,
+        "top": module_name(array),
+        "parameters": parameters.as_dict(),
+        "derived": _derived(parameters),
+        "latency": LATENCY | {"total": sum(LATENCY.values())},
+        "streams": {
+            name: {
+                "direction": "in" if member.flow is In else "out",
+                "bits": Shape.cast(payload_shape(member.signature)).width,
+                "fields": _fields(payload_shape(member.signature)),
+            }
+            for name, member in array.signature.members.items()
+        },
+        "modules": [module_name(block) for block in modules(array)],
+    }
+
+
+def _derived(parameters: Parameters) -> dict[str, Any]:
+    per_mode = {
+        mode: {
+            "beats_per_token": parameters.beats_per_token(mode),
+            "tile_depth": parameters.tile_depth(mode),
+            "balance_tokens": parameters.balance_tokens(mode),
+            "peak_macs_per_cycle": parameters.peak_macs_per_cycle(mode),
+        }
+        for mode in parameters.modes
+    }
+    return {
+        "lanes": parameters.lanes,
+        "tables": parameters.tables,
+        "multipliers": parameters.multipliers,
+        "port_bits": parameters.port_bits,
+        "activations_per_beat": parameters.activations_per_beat,
+        "result_bits": parameters.result_bits,
+        "load_cycles": parameters.load_cycles,
+        "modes": per_mode,
+        "formulas": {
+            "load_cycles": "rows * columns / port_words",
+            "compute_cycles": "tokens * beats_per_token",
+            "tile_cycles": "max(load_cycles, compute_cycles)",
+            "balance_tokens": "load_cycles / beats_per_token",
+        },
+    }
+
+
+def _fields(shape: ShapeCastable) -> dict[str, dict[str, Any]]:
+    """Where each field of a payload lies; an array field is `count` elements side by side."""
+    fields = {}
+    for name, field in data.Layout.cast(shape):
+        element, count = field.shape, 1
+        if isinstance(element, data.ArrayLayout):
+            element, count = element.elem_shape, element.length
+        element = Shape.cast(element)
+        fields[name] = {
+            "offset": field.offset,
+            "width": element.width,
+            "count": count,
+            "signed": element.signed,
+        }
+    return fields
+
+
+def _banner(parameters: Parameters) -> str:
+    settings = ", ".join(f"{key}={_plain(value)}" for key, value in parameters.as_dict().items())
+    return f"// Generated by speq. Do not edit: change the design point and emit again.\n// {settings}\n\n"
+
+
+def _plain(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list) else str(value)
+
+
+def _core_file(emission: Emission) -> str:
+    """FuseSoC description (CAPI2)."""
+    return (
+        "CAPI=2:\n"
+        f"name: speq:generated:{emission.top}:0.1.0\n"
+        "description: Array for self-speculative decoding, generated by speq\n"
+        "filesets:\n"
+        "  rtl:\n"
+        "    files:\n"
+        f"      - {emission.verilog.name}\n"
+        "    file_type: verilogSource\n"
+        "targets:\n"
+        "  default:\n"
+        "    filesets: [rtl]\n"
+        f"    toplevel: {emission.top}\n"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename: a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,265 @@
+"""Packed fields and streams: what travels between the blocks of an array."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, enum, stream
+from amaranth.utils import bits_for
+
+from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
+
+__all__ = [
+    "ROW_EXPONENT_BITS",
+    "SHIFT_BITS",
+    "SIGNIFICAND_BITS",
+    "DraftWeight",
+    "Fp16",
+    "Mode",
+    "PackedWord",
+    "Specials",
+    "activation_stream",
+    "beat_layout",
+    "brick_bits",
+    "draft_word",
+    "loaded_layout",
+    "operand_layout",
+    "payload_shape",
+    "product_layout",
+    "result_stream",
+    "stage_layout",
+    "tile_stream",
+    "token_shape",
+    "weight_stream",
+]
+
+SIGNIFICAND_BITS = 11
+SHIFT_BITS = 6
+"""Left shift of a product into the fixed-point field: 0..58."""
+COLUMN_SHIFT_BITS = 4
+ROW_EXPONENT_BITS = 7
+
+
+class Mode(enum.Enum, shape=1):
+    """Mode of a tile; the encoding is the order of :data:`speq.parameters.MODES`."""
+
+    VERIFY = 0
+    DRAFT = 1
+
+
+class Fp16(data.Struct):
+    """IEEE 754 binary16."""
+
+    fraction: 10
+    exponent: 5
+    sign: 1
+
+
+class PackedWord(data.Struct):
+    """All planes of one packed weight (docs/format.md)."""
+
+    low: 8
+    slot: 4
+    code: 3
+    sign: 1
+
+
+class DraftWeight(data.Struct):
+    """The draft plane of one weight: a nibble."""
+
+    code: 3
+    sign: 1
+
+
+draft_word = data.ArrayLayout(DraftWeight, DRAFTS_PER_WORD)
+"""Four draft weights as one word of the array, the first in the low nibble."""
+
+
+class Specials(data.Struct):
+    """What a product or a sum is beside its finite value."""
+
+    nan: 1
+    positive_infinity: 1
+    negative_infinity: 1
+
+
+def brick_bits(parameters: Parameters) -> tuple[tuple[int, int], ...]:
+    """Bricks of the significand multiplier: (weight bits, activation bits) of each.
+
+    One lane needs one 11x11 multiplier. With more, both significands are cut into a low part of 6
+    and a high part of 5 bits, and the bricks low*low, low*high, high*low, high*high are as wide as
+    what DRAFT gives them: a draft magnitude of 6 bits, and an activation magnitude of 6 bits
+    (four lanes) or a whole significand over two bricks (two lanes).
+    """
+    match parameters.lanes:
+        case 1:
+            return ((SIGNIFICAND_BITS, SIGNIFICAND_BITS),)
+        case 2:
+            return ((6, 6), (6, 5), (6, 6), (6, 5))
+        case _:
+            return ((6, 6),) * 4
+
+
+def operand_layout(parameters: Parameters) -> data.StructLayout:
+    """One column's activations as they are broadcast to its PEs.
+
+    Members
+    -------
+    factors : one struct per brick
+        ``one``, the activation's magnitude bits for that brick, and ``three``, three times that.
+    signs, nans, infinities : L bits
+        Of the activation in each lane (VERIFY: of the only one, in every lane).
+    zero : 1 bit
+        VERIFY: the activation is zero.
+    exponent : 6 bits
+        Effective exponent of the activation or its block, less 2, modulo 64.
+    """
+    lanes = parameters.lanes
+    return data.StructLayout(
+        {
+            "factors": data.StructLayout(
+                {
+                    f"brick_{index}": data.StructLayout({"one": bits, "three": bits + 2})
+                    for index, (_, bits) in enumerate(brick_bits(parameters))
+                }
+            ),
+            "signs": lanes,
+            "nans": lanes,
+            "infinities": lanes,
+            "zero": 1,
+            "exponent": SHIFT_BITS,
+        }
+    )
+
+
+def product_layout(parameters: Parameters) -> data.StructLayout:
+    """What a PE hands to its row: a signed product, where it belongs, and its special values."""
+    return data.StructLayout(
+        {
+            "value": signed(2 * SIGNIFICAND_BITS + 1),
+            "shift": SHIFT_BITS,
+            "specials": Specials,
+        }
+    )
+
+
+def tile_stream(parameters: Parameters) -> stream.Signature:
+    """Headers of tiles, one transfer per tile.
+
+    Members of the payload
+    ----------------------
+    mode : Mode
+        Absent without DRAFT, as are all but the last three.
+    plain : 1 bit
+        VERIFY words are FP16 patterns, not packed words.
+    row_table : R table numbers
+        The code table of each row; absent with one table.
+    row_exponent : R signed numbers of 7 bits
+        ``t + r[n]``, undone at rounding.
+    first, last : 1 bit
+        First and last tile of a row of tiles: clear the accumulators, emit the results.
+    last_token : unsigned
+        Tokens that stream past the tile, less one; absent when there can be one only.
+    """
+    fields: dict[str, object] = {}
+    rows = parameters.rows
+    if parameters.drafts:
+        fields |= {"mode": Mode, "plain": 1}
+        if parameters.tables > 1:
+            fields["row_table"] = data.ArrayLayout(bits_for(parameters.tables - 1), rows)
+        fields["row_exponent"] = data.ArrayLayout(signed(ROW_EXPONENT_BITS), rows)
+    fields |= {"first": 1, "last": 1}
+    if parameters.tokens > 1:
+        fields["last_token"] = token_shape(parameters)
+    return stream.Signature(data.StructLayout(fields))
+
+
+def payload_shape(signature: stream.Signature) -> data.StructLayout:
+    """Layout of a stream's payload."""
+    return signature.members["payload"].shape
+
+
+def token_shape(parameters: Parameters) -> object:
+    """Shape of a token's number."""
+    return unsigned(bits_for(parameters.tokens - 1))
+
+
+def loaded_layout(parameters: Parameters) -> data.StructLayout:
+    """What is left of a tile's header once its words are decoded."""
+    header = payload_shape(tile_stream(parameters))
+    return data.StructLayout(
+        {name: field.shape for name, field in header if name not in ("plain", "row_table")}
+    )
+
+
+def beat_layout(parameters: Parameters) -> data.StructLayout:
+    """What travels with one beat through the stages of the array.
+
+    Members
+    -------
+    clear : 1 bit
+        The accumulator starts from zero.
+    emit : 1 bit
+        The accumulator is complete: round it and send it out.
+    last : 1 bit
+        The tile's last token.
+    token : unsigned
+        The token's number; absent when there can be one only.
+    draft : 1 bit
+        Mode of the tile; only with DRAFT.
+    part : unsigned
+        Which of the token's ``4 / L`` beats; only with DRAFT and L < 4.
+    """
+    fields: dict[str, object] = {"clear": 1, "emit": 1, "last": 1}
+    if parameters.tokens > 1:
+        fields["token"] = token_shape(parameters)
+    if parameters.drafts:
+        fields["draft"] = 1
+        if parameters.draft_lanes < DRAFTS_PER_WORD:
+            fields["part"] = range(DRAFTS_PER_WORD // parameters.draft_lanes)
+    return data.StructLayout(fields)
+
+
+def stage_layout(parameters: Parameters) -> data.StructLayout:
+    """A beat beyond the columns: with the exponents of its tile's rows."""
+    beat = beat_layout(parameters)
+    if not parameters.drafts:
+        return beat
+    fields = {name: field.shape for name, field in beat}
+    exponents = data.ArrayLayout(signed(ROW_EXPONENT_BITS), parameters.rows)
+    return data.StructLayout(fields | {"row_exponent": exponents})
+
+
+def weight_stream(parameters: Parameters) -> stream.Signature:
+    """Weight words, W per transfer, in the order row * C + column."""
+    return stream.Signature(
+        data.StructLayout({"words": data.ArrayLayout(WORD_BITS, parameters.port_words)})
+    )
+
+
+def activation_stream(parameters: Parameters) -> stream.Signature:
+    """One beat of one token: C*L FP16 activations and, with DRAFT, their column shifts.
+
+    In VERIFY the first C are used.
+    """
+    count = parameters.activations_per_beat
+    fields = {"values": data.ArrayLayout(Fp16, count)}
+    if parameters.drafts:
+        fields["shifts"] = data.ArrayLayout(COLUMN_SHIFT_BITS, count)
+    return stream.Signature(data.StructLayout(fields))
+
+
+def result_stream(parameters: Parameters) -> stream.Signature:
+    """Results of one token: one output element per row.
+
+    Members of the payload
+    ----------------------
+    values : R elements in the result format
+    token : unsigned
+        The token's number in its tile; absent when there can be one only.
+    last : 1 bit
+        The tile's last token.
+    """
+    fields: dict[str, object] = {
+        "values": data.ArrayLayout(parameters.result_bits, parameters.rows)
+    }
+    if parameters.tokens > 1:
+        fields["token"] = token_shape(parameters)
+    return stream.Signature(data.StructLayout(fields | {"last": 1}))

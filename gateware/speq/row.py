@@ -1,0 +1,113 @@
+"""Row: the dot product of one output channel, from C processing elements to a rounded result."""
+
+from amaranth.hdl import Module, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from speq.accumulate import Accumulate
+from speq.block import Block, place
+from speq.layouts import ROW_EXPONENT_BITS, operand_layout, token_shape
+from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
+from speq.pe import ProcessingElement
+from speq.reduce import Reduce
+from speq.round import Round
+
+__all__ = ["Row"]
+
+
+class Row(Block):
+    """Multiply, reduce, accumulate, round: four register stages, moved by four enables.
+
+    Members
+    -------
+    words : W' words of 16 bits
+        Weight words offered to the PEs; PE ``c`` listens to word ``c mod W'``, W' = min(W, C).
+    load : C/W' bits
+        Which group of W' PEs takes its words.
+    swap : 1 bit
+        Start working with the loaded words.
+    operands : C structs
+        One per column.
+    draft, beat
+        As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
+    multiply, reduce, accumulate, round : 1 bit each
+        Move that stage's register.
+    first, token
+        As in :class:`speq.accumulate.Accumulate`.
+    row_exponent, draft_result
+        As in :class:`speq.round.Round`; only with DRAFT.
+    value : 32 or 16 bits
+        The result.
+    """
+
+    stem = "row"
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.pe = ProcessingElement(parameters)
+        self.reducer = Reduce(parameters)
+        self.accumulator = Accumulate(parameters)
+        self.rounder = Round(parameters)
+        columns = parameters.columns
+        words = min(parameters.port_words, columns)
+        ports = {
+            "words": In(data.ArrayLayout(WORD_BITS, words)),
+            "load": In(columns // words),
+            "swap": In(1),
+            "operands": In(data.ArrayLayout(operand_layout(parameters), columns)),
+            "multiply": In(1),
+            "reduce": In(1),
+            "accumulate": In(1),
+            "round": In(1),
+            "first": In(1),
+            "value": Out(parameters.result_bits),
+        }
+        if parameters.tokens > 1:
+            ports["token"] = In(token_shape(parameters))
+        if parameters.drafts:
+            ports |= {
+                "draft": In(1),
+                "row_exponent": In(signed(ROW_EXPONENT_BITS)),
+                "draft_result": In(1),
+            }
+            if parameters.draft_lanes < DRAFTS_PER_WORD:
+                ports["beat"] = In(range(DRAFTS_PER_WORD // parameters.draft_lanes))
+        super().__init__(parameters, ports, self.pe, self.reducer, self.accumulator, self.rounder)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        reducer = place(m, "reduce", self.reducer)
+        words = len(self.words)
+        for column in range(self.parameters.columns):
+            pe = place(m, f"pe_{column}", self.pe)
+            m.d.comb += [
+                pe.word.eq(self.words[column % words]),
+                pe.load.eq(self.load[column // words]),
+                pe.swap.eq(self.swap),
+                pe.operand.eq(self.operands[column]),
+                pe.enable.eq(self.multiply),
+                reducer.products[column].eq(pe.product),
+            ]
+            if self.parameters.drafts:
+                m.d.comb += pe.draft.eq(self.draft)
+                if hasattr(pe, "beat"):
+                    m.d.comb += pe.beat.eq(self.beat)
+
+        accumulator = place(m, "accumulate", self.accumulator)
+        rounder = place(m, "round", self.rounder)
+        m.d.comb += [
+            reducer.enable.eq(self.reduce),
+            accumulator.addend.eq(reducer.total),
+            accumulator.first.eq(self.first),
+            accumulator.enable.eq(self.accumulate),
+            rounder.total.eq(accumulator.total),
+            rounder.enable.eq(self.round),
+            self.value.eq(rounder.value),
+        ]
+        if self.parameters.tokens > 1:
+            m.d.comb += accumulator.token.eq(self.token)
+        if self.parameters.drafts:
+            m.d.comb += [
+                rounder.row_exponent.eq(self.row_exponent),
+                rounder.draft.eq(self.draft_result),
+            ]
+        return m
