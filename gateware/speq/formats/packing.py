@@ -130,15 +130,18 @@ def pack(
     if reason is not None:
         return _plain(bits, members, reason)
     importance = _importance(importance, bits.shape[1])
-    best = None
-    for candidate in _candidates(bits, members, importance, columns) if scale is None else (scale,):
-        found = _trial(bits, members, candidate, importance, fixed=scale is not None)
-        if best is None or found.error * _COLUMN_GAIN < best.error:
-            best = found
-    if best is None:
+    scales = [scale] if scale else _candidates(bits, members, importance, columns)
+    if not scales:
         return _plain(bits, members, "no exact power of two brings it below 2")
+    best = _trial(bits, members, scales[0], importance, fixed=scale is not None)
+    baseline = best.baseline
+    for candidate in scales[1:]:
+        found = _trial(bits, members, candidate, importance, fixed=False)
+        baseline = min(baseline, found.baseline)
+        if found.error * _COLUMN_GAIN < best.error:
+            best = found
     slack = _ROUNDING * best.energy
-    if scale is None and members.name not in CONTROLS and best.error > best.baseline + slack:
+    if scale is None and members.name not in CONTROLS and best.error > baseline + slack:
         text = f"{BASELINE} would draft it with less error than {members.name}"
         return _plain(bits, members, text)
     return _packed(bits, members, best, importance)
@@ -288,9 +291,11 @@ def _middle_error(
     middle = ((patterns & 0x3F00) | np.uint16(LOW_MIDDLE)).view(np.float16).astype(np.float64)
     squares = ((exact - middle) ** 2).astype(np.float32)
     weight = np.ones(stored.shape[1]) if importance is None else importance
+    weight = weight.astype(np.float32)
     result = np.empty(len(stored))
     for rows in row_blocks(np.arange(len(stored)), stored.shape[1]):
-        result[rows] = squares[stored[rows] & np.uint16(0x3FFF)] @ weight.astype(np.float32)
+        errors = squares[stored[rows] & np.uint16(0x3FFF)]
+        result[rows] = np.einsum("nk,k->n", errors, weight)
     return result
 
 
