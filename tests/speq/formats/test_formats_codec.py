@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from formats_strategies import families
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import families
 
 from speq.formats import (
     FormatError,

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from formats_strategies import families, finite_matrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import families, finite_matrices
 
 from speq.formats import draft_codes, draft_values, encode, family
 from speq.formats.assignment import assign

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from formats_strategies import any_tensors, families, finite_matrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_tensors, families, finite_matrices
 
 from speq.formats import (
     FormatError,

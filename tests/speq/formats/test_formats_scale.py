@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from formats_strategies import finite_matrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import finite_matrices
 
 from speq.formats import FormatError, Scale, apply_scale, undo_scale
 from speq.formats.scale import (
