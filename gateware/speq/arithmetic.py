@@ -87,7 +87,7 @@ def _fit(value: Value, width: int) -> Value:
     return Cat(value, fill.replicate(missing))
 
 
-def digit_rows(weight: Value, one: Value, three: Value) -> list[tuple[int, Value]]:
+def digit_rows(m: Module, weight: Value, one: Value, three: Value) -> list[tuple[int, Value]]:
     """Partial products of an unsigned multiplication in radix 4.
 
     Each pair of bits of `weight` selects 0, 1, 2 or 3 times the other factor. The triple is an
@@ -113,12 +113,13 @@ def digit_rows(weight: Value, one: Value, three: Value) -> list[tuple[int, Value
         take_one = digit[0] & ~digit[1]
         take_two = digit[1] & ~digit[0]
         take_three = digit[0] & digit[1]
-        row = (
+        row = Signal(width if place + 1 < len(weight) else len(one), name="digit_row")
+        m.d.comb += row.eq(
             (one & take_one.replicate(len(one)))
             | (Cat(Const(0, 1), one) & take_two.replicate(len(one) + 1))
             | (three & take_three.replicate(width))
         )
-        rows.append((place, row if place + 1 < len(weight) else row[: len(one)]))
+        rows.append((place, row))
     return rows
 
 

@@ -13,7 +13,7 @@ array; the data registers in columns and rows move with it. When results are not
 and stop one after the other; nothing is lost and nothing depends on it.
 """
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,7 +28,7 @@ from speq.layouts import (
     weight_stream,
 )
 from speq.loader import Loader
-from speq.parameters import Parameters
+from speq.parameters import WORD_BITS, Parameters
 from speq.row import Row
 from speq.sequencer import Sequencer
 from speq.streams import StreamRegister
@@ -70,11 +70,12 @@ class Array(Block):
         wiring.connect(m, loader.loaded, sequencer.loaded)
 
         stages = self._stages(m, sequencer)
-        columns = self._columns(m, sequencer, stages["columns"])
+        operands = self._columns(m, sequencer, stages["columns"])
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, loader)
-            self._drive_row(m, row, columns, stages)
+            self._drive_row(m, row, stages)
+            m.d.comb += row.operands.eq(operands)
             m.d.comb += row.swap.eq(sequencer.swap)
             if self.parameters.drafts:
                 total = stages["accumulate"].o.payload
@@ -114,12 +115,11 @@ class Array(Block):
         ]
         return stages
 
-    def _columns(
-        self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister
-    ) -> list[wiring.PureInterface]:
+    def _columns(self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister) -> Signal:
+        """Give each column its activations; returns the operands of all, side by side."""
         payload = self.activations.payload
         draft = sequencer.beat.payload.draft if self.parameters.drafts else None
-        columns = []
+        operands = []
         for number in range(self.parameters.columns):
             column = place(m, f"column_{number}", self.column)
             m.d.comb += column.enable.eq(stage.take)
@@ -127,8 +127,10 @@ class Array(Block):
             if self.parameters.drafts:
                 m.d.comb += column.draft.eq(draft)
                 self._feed(m, number, column.shifts, payload.shifts, draft)
-            columns.append(column)
-        return columns
+            operands.append(column.operand)
+        joined = Signal(self.row.operands.shape(), name="operands")
+        m.d.comb += joined.eq(Cat(*operands))
+        return joined
 
     def _feed(
         self, m: Module, number: int, lanes: data.View, elements: data.View, draft: Value | None
@@ -145,9 +147,11 @@ class Array(Block):
     ) -> None:
         columns, words = self.parameters.columns, self.parameters.port_words
         if words >= columns:
-            first = number * columns % words
+            offered = loader.words.as_value().word_select(
+                number % (words // columns), columns * WORD_BITS
+            )
             m.d.comb += [
-                *(row.words[c].eq(loader.words[first + c]) for c in range(columns)),
+                row.words.eq(offered),
                 row.load.eq(loader.load[number * columns // words]),
             ]
         else:
@@ -161,12 +165,10 @@ class Array(Block):
         self,
         m: Module,
         row: wiring.PureInterface,
-        columns: list[wiring.PureInterface],
         stages: dict[str, StreamRegister],
     ) -> None:
-        """Operands and the stages' enables."""
+        """The stages' enables, and what goes with their beats."""
         m.d.comb += [
-            *(row.operands[c].eq(column.operand) for c, column in enumerate(columns)),
             row.multiply.eq(stages["multiply"].take),
             row.reduce.eq(stages["reduce"].take),
             row.accumulate.eq(stages["accumulate"].take),

@@ -4,20 +4,18 @@ A lookup and nothing else: no arithmetic, hence nothing to lose. One decoder ser
 port, so an array has W of them, not one per PE.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from speq.arithmetic import lookup, select
 from speq.block import Block
-from speq.formats import CodeTable, family
+from speq.formats import family
 from speq.layouts import PackedWord
 from speq.parameters import WORD_BITS, Parameters
 
 __all__ = ["Decoder"]
 
 CELL_BITS = 6
-SLOT_BITS = 4
 
 
 class Decoder(Block):
@@ -47,21 +45,20 @@ class Decoder(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         word = PackedWord(self.word)
-        cells = [
-            _cell(m, table, word.code, word.slot) for table in family(self.parameters.family).tables
-        ]
-        cell = select(cells, self.table) if len(cells) > 1 else cells[0]
+        index = Cat(word.slot, word.code)
+        if self.parameters.tables > 1:
+            index = Cat(index, self.table)
+        cell = Array(_cells(self.parameters))[index]
         pattern = Cat(word.low, cell, Const(0, 1), word.sign)
         m.d.comb += self.decoded.eq(Mux(self.packed, pattern, self.word))
         return m
 
 
-def _cell(m: Module, table: CodeTable, code: Value, slot: Value) -> Value:
-    """Inverse of one table. Slots that no cell has decode to cell 0."""
-    by_code = [
-        lookup([0 if cell is None else cell for cell in cells], CELL_BITS, slot)
+def _cells(parameters: Parameters) -> list[Value]:
+    """Inverse of all tables, by table, code and slot. Slots that no cell has decode to cell 0."""
+    return [
+        Const(0 if cell is None else cell, CELL_BITS)
+        for table in family(parameters.family).tables
         for cells in table.inverse
+        for cell in cells
     ]
-    cell = Signal(CELL_BITS, name="cell")
-    m.d.comb += cell.eq(select(by_code, code))
-    return cell

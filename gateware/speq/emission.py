@@ -22,7 +22,7 @@ from speq.layouts import payload_shape
 from speq.parameters import Parameters
 from speq.yosys import verilog_from_rtlil
 
-__all__ = ["LATENCY", "Emission", "describe", "design_rtlil", "emit"]
+__all__ = ["LATENCY", "Emission", "design_rtlil", "emit"]
 
 SCHEMA = "speq-design/1"
 
@@ -73,7 +73,7 @@ def emit(parameters: Parameters, directory: str | Path) -> Emission:
         side_car=directory / f"{top}.json",
         core=directory / f"{top}.core",
     )
-    side_car = json.dumps(describe(parameters), indent=2) + "\n"
+    side_car = json.dumps(_describe(array), indent=2) + "\n"
     _write(emission.verilog, verilog)
     _write(emission.side_car, side_car)
     _write(emission.core, _core_file(emission))
@@ -91,9 +91,9 @@ def design_rtlil(top: Block) -> str:
     )
 
 
-def describe(parameters: Parameters) -> dict[str, Any]:
+def _describe(array: Array) -> dict[str, Any]:
     """Everything that software needs to know of a design (the JSON side-car)."""
-    array = Array(parameters)
+    parameters = array.parameters
     return {
         "schema": SCHEMA,
         "top": module_name(array),

@@ -78,6 +78,7 @@ class Loader(Block):
             return
         (decoder,) = self.parts
         header = self.tiles.payload
+        tables = self._tables(m, group) if self.parameters.tables > 1 else []
         for number in range(self.parameters.port_words):
             unit = place(m, f"decoder_{number}", decoder)
             m.d.comb += [
@@ -85,20 +86,17 @@ class Loader(Block):
                 unit.packed.eq((header.mode == Mode.VERIFY) & ~header.plain),
                 self.words[number].eq(unit.decoded),
             ]
-            if self.parameters.tables > 1:
-                m.d.comb += unit.table.eq(self._table(group, number))
+            if tables:
+                m.d.comb += unit.table.eq(tables[number // self.parameters.columns])
 
-    def _table(self, group: Value, number: int) -> Value:
-        """Code table of the row that word `number` of this group belongs to."""
-        columns, words = self.parameters.columns, self.parameters.port_words
-        tables = self.tiles.payload.row_table
-        if words >= columns:
-            rows = words // columns
-            return select(
-                [tables[g * rows + number // columns] for g in range(self.parameters.load_cycles)],
-                group,
-            )
-        groups_per_row = columns // words
-        return select(
-            [tables[g // groups_per_row] for g in range(self.parameters.load_cycles)], group
-        )
+    def _tables(self, m: Module, group: Value) -> list[Value]:
+        """Code table of each row that this group of words belongs to."""
+        of_row = self.tiles.payload.row_table
+        words, columns = self.parameters.port_words, self.parameters.columns
+        tables = []
+        for offset in range(max(1, words // columns)):
+            table = Signal(of_row.shape().elem_shape, name=f"table_{offset}")
+            rows = [g * words // columns + offset for g in range(self.parameters.load_cycles)]
+            m.d.comb += table.eq(select([of_row[row] for row in rows], group))
+            tables.append(table)
+        return tables

@@ -66,7 +66,7 @@ class Multiplier(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if len(brick_bits(self.parameters)) == 1:
-            rows, negative = self._brick_rows(0), self.negative[0]
+            rows, negative = self._brick_rows(m, 0), self.negative[0]
             a, b = compress(m, rows, PRODUCT_BITS)
             flip = negative.replicate(PRODUCT_BITS)
             m.d.comb += self.product.eq((a ^ flip) + (b ^ flip) + Cat(Const(0, 1), negative))
@@ -74,9 +74,9 @@ class Multiplier(Block):
             m.d.comb += self.product.eq(self._sum_of_bricks(m))
         return m
 
-    def _brick_rows(self, index: int) -> list[tuple[int, Value]]:
+    def _brick_rows(self, m: Module, index: int) -> list[tuple[int, Value]]:
         factor = self.factors[f"brick_{index}"]
-        return digit_rows(self.weights[f"brick_{index}"], factor.one, factor.three)
+        return digit_rows(m, self.weights[f"brick_{index}"], factor.one, factor.three)
 
     def _sum_of_bricks(self, m: Module) -> Value:
         draft_places = DRAFT_PLACES[self.parameters.lanes]
@@ -85,14 +85,14 @@ class Multiplier(Block):
         for index, (weight_bits, factor_bits) in enumerate(brick_bits(self.parameters)):
             bits = weight_bits + factor_bits
             product = Signal(bits, name=f"brick_{index}")
-            a, b = compress(m, self._brick_rows(index), bits)
+            a, b = compress(m, self._brick_rows(m, index), bits)
             m.d.comb += product.eq(a + b)
             # -p = ~p + 1, and the sign's weight -2**bits becomes an inverted bit and a constant.
             negative = self.negative[index]
             term = Cat(product ^ negative.replicate(bits), ~negative)
             verify_place, draft_place = VERIFY_PLACES[index], draft_places[index]
-            for bits_of in (term, negative):
-                terms.append(_placed(self.draft, bits_of, verify_place, draft_place))
+            for number in (term, negative):
+                terms.append(_placed(m, self.draft, number, verify_place, draft_place))
             corrections["verify"] -= 1 << (bits + verify_place)
             corrections["draft"] -= 1 << (bits + draft_place)
         mask = (1 << PRODUCT_BITS) - 1
@@ -103,8 +103,13 @@ class Multiplier(Block):
         return a + b
 
 
-def _placed(draft: Value, bits: Value, verify_place: int, draft_place: int) -> tuple[int, Value]:
+def _placed(
+    m: Module, draft: Value, bits: Value, verify_place: int, draft_place: int
+) -> tuple[int, Value]:
+    """`bits` at one place or the other, as a row for :func:`speq.arithmetic.compress`."""
     place = min(verify_place, draft_place)
     in_verify = Cat(Const(0, verify_place - place), bits)
     in_draft = Cat(Const(0, draft_place - place), bits)
-    return place, in_verify if verify_place == draft_place else Mux(draft, in_draft, in_verify)
+    row = Signal(max(len(in_verify), len(in_draft)), name="placed")
+    m.d.comb += row.eq(Mux(draft, in_draft, in_verify))
+    return place, row

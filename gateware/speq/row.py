@@ -12,7 +12,12 @@ from speq.pe import ProcessingElement
 from speq.reduce import Reduce
 from speq.round import Round
 
-__all__ = ["Row"]
+__all__ = ["Row", "operands_layout"]
+
+
+def operands_layout(parameters: Parameters) -> data.ArrayLayout:
+    """Operands of all columns, side by side."""
+    return data.ArrayLayout(operand_layout(parameters), parameters.columns)
 
 
 class Row(Block):
@@ -26,8 +31,9 @@ class Row(Block):
         Which group of W' PEs takes its words.
     swap : 1 bit
         Start working with the loaded words.
-    operands : C structs
-        One per column.
+    operands : bits
+        One operand per column (:func:`operands_layout`). Plain bits: a struct's fields would be named
+        anew in every row of the array.
     draft, beat
         As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
     multiply, reduce, accumulate, round : 1 bit each
@@ -53,7 +59,7 @@ class Row(Block):
             "words": In(data.ArrayLayout(WORD_BITS, words)),
             "load": In(columns // words),
             "swap": In(1),
-            "operands": In(data.ArrayLayout(operand_layout(parameters), columns)),
+            "operands": In(operands_layout(parameters).size),
             "multiply": In(1),
             "reduce": In(1),
             "accumulate": In(1),
@@ -76,6 +82,7 @@ class Row(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         reducer = place(m, "reduce", self.reducer)
+        operands = data.View(operands_layout(self.parameters), self.operands)
         words = len(self.words)
         for column in range(self.parameters.columns):
             pe = place(m, f"pe_{column}", self.pe)
@@ -83,7 +90,7 @@ class Row(Block):
                 pe.word.eq(self.words[column % words]),
                 pe.load.eq(self.load[column // words]),
                 pe.swap.eq(self.swap),
-                pe.operand.eq(self.operands[column]),
+                pe.operand.eq(operands[column]),
                 pe.enable.eq(self.multiply),
                 reducer.products[column].eq(pe.product),
             ]
