@@ -291,7 +291,7 @@ def headline_table(
 def parts_table(designs: list[Parameters], areas: list[Area]) -> Table:
     """Transistors by module, hierarchy kept."""
     table = Table()
-    table.add_column("module")
+    table.add_column("module", no_wrap=True)
     rows: dict[str, list[str]] = {}
     for index, (design, area) in enumerate(zip(designs, areas, strict=True)):
         table.add_column("instances", justify="right")
