@@ -147,9 +147,9 @@ class Compiled:
                 f'read_verilog "{verilog.resolve()}"',
                 f"hierarchy -top {self.design.top}",
                 "proc",
-                "flatten",
                 "clean",
-                f'write_cxxrtl -O6 -g0 "{source}"',
+                # Flattened, every element of the array would be compiled: minutes, not seconds.
+                f'write_cxxrtl -noflatten -O6 -g0 "{source}"',
             ]
         )
         partial = library.with_suffix(f".{os.getpid()}.partial")
