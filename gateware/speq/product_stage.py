@@ -1,0 +1,67 @@
+"""One column and one PE as an array wires them: the circuit whose products are all checked."""
+
+from amaranth.hdl import Module, Shape
+from amaranth.lib.wiring import In, Out
+
+from speq.block import Block, place
+from speq.column import Column
+from speq.layouts import COLUMN_SHIFT_BITS, product_layout
+from speq.parameters import WORD_BITS, Parameters
+from speq.pe import ProcessingElement
+
+__all__ = ["ProductStage"]
+
+
+class ProductStage(Block):
+    """From FP16 patterns to the product register.
+
+    Members
+    -------
+    word, load, swap, draft
+        As in :class:`speq.pe.ProcessingElement`.
+    values, shifts
+        L activation patterns of 16 bits and their column shifts, for the column.
+    value : 23 bits, shift : 6 bits, specials : 3 bits
+        The product register. A product appears two clock edges after its activations.
+
+    With fewer than four draft lanes, DRAFT meets the first beat's nibbles only.
+    """
+
+    stem = "product_stage"
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.column = Column(parameters)
+        self.pe = ProcessingElement(parameters)
+        lanes = parameters.lanes
+        ports = {
+            "word": In(WORD_BITS),
+            "load": In(1),
+            "swap": In(1),
+            "values": In(lanes * WORD_BITS),
+        }
+        for name, field in product_layout(parameters):
+            ports[name] = Out(Shape.cast(field.shape).width)
+        if parameters.drafts:
+            ports |= {"shifts": In(lanes * COLUMN_SHIFT_BITS), "draft": In(1)}
+        super().__init__(parameters, ports, self.column, self.pe)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        column, pe = place(m, "column", self.column), place(m, "pe", self.pe)
+        m.d.comb += [
+            column.values.eq(self.values),
+            column.enable.eq(1),
+            pe.word.eq(self.word),
+            pe.load.eq(self.load),
+            pe.swap.eq(self.swap),
+            pe.operand.eq(column.operand),
+            pe.enable.eq(1),
+        ]
+        if self.parameters.drafts:
+            m.d.comb += [
+                column.shifts.eq(self.shifts),
+                column.draft.eq(self.draft),
+                pe.draft.eq(self.draft),
+            ]
+        m.d.comb += [getattr(self, name).eq(pe.product[name]) for name, _ in pe.product.shape()]
+        return m
