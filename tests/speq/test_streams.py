@@ -1,4 +1,4 @@
-"""The stream register keeps the rules of streams and loses nothing: proved for runs of any length."""
+"""The stream register keeps the rules and loses nothing: proved for runs of any length."""
 
 from pathlib import Path
 

@@ -22,6 +22,7 @@ DESIGNS = {
     "half_a_tile": Parameters(rows=4, columns=2, port_words=4, tokens=3, family="fitted-4"),
     "whole_tile": Parameters(rows=2, columns=1, port_words=2, tokens=2, family="fitted-4"),
     "three_groups": Parameters(rows=3, columns=1, port_words=1, tokens=1, family="bsfp"),
+    "four_groups": Parameters(rows=2, columns=2, port_words=1, tokens=2, family="bsfp"),
     "verify_only": Parameters(rows=3, columns=2, port_words=2, tokens=2, modes=("verify",)),
 }
 
@@ -125,22 +126,26 @@ def test_loader(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("name", "old", "new"),
     [
-        ("(~self.loaded.valid | self.loaded.ready)", "1"),
-        ("(~self.loaded.valid | self.loaded.ready)", "~self.loaded.valid"),
-        ("self.tiles.valid & (", "1 & ("),
-        ("take & (group == groups - 1)", "take & (group == groups - 2)"),
-        ("Cat(take & (group == number)", "Cat((group == number)"),
-        ("with m.If(self.loaded.ready):", "with m.If(0):"),
-        ("[group.eq(0), self.loaded.valid.eq(1)]", "[group.eq(1), self.loaded.valid.eq(1)]"),
-        ("group.eq(group + 1)", "group.eq(group + 2)"),
-        ("header[name].eq(self.tiles.payload[name])", "header[name].eq(0)"),
-        ("& ~header.plain", ""),
-        ("g * words // columns + offset", "0 * g * words // columns + offset"),
+        ("four_groups", "(~self.loaded.valid | self.loaded.ready)", "1"),
+        ("four_groups", "(~self.loaded.valid | self.loaded.ready)", "~self.loaded.valid"),
+        ("four_groups", "self.tiles.valid & (", "1 & ("),
+        ("four_groups", "take & (group == groups - 1)", "take & (group == groups - 2)"),
+        ("four_groups", "Cat(take & (group == number)", "Cat((group == number)"),
+        ("four_groups", "with m.If(self.loaded.ready):", "with m.If(0):"),
+        (
+            "four_groups",
+            "[group.eq(0), self.loaded.valid.eq(1)]",
+            "[group.eq(1), self.loaded.valid.eq(1)]",
+        ),
+        ("four_groups", "group.eq(group + 1)", "group.eq(group + 2)"),
+        ("four_groups", "header[name].eq(self.tiles.payload[name])", "header[name].eq(0)"),
+        ("four_groups", "& ~header.plain", ""),
+        ("word_by_word", "g * words // columns + offset", "0 * g * words // columns + offset"),
     ],
 )
-def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
+def test_the_proof_refutes_faults(name: str, old: str, new: str, tmp_path: Path) -> None:
     faulty = mutated_module("speq.loader", old, new)
-    parameters = DESIGNS["word_by_word"].replace(name="proof")
+    parameters = DESIGNS[name].replace(name="proof")
     assert _prove(Surroundings(parameters, faulty), tmp_path).refuted

@@ -1,0 +1,252 @@
+"""The control of a whole array: everything stays together, and results keep the rules.
+
+The rules of the results stream are proved for runs of any length. That tiles, words, activations,
+row exponents and results stay together is proved for all runs of :data:`BOUNDS` cycles from reset,
+with every possible stall; columns and rows are replaced by ones that carry tags, not numbers,
+through the same registers.
+"""
+
+import types
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Assume, Cat, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In
+
+from speq import array
+from speq.array import Array
+from speq.block import place
+from speq.column import Column
+from speq.emission import design_rtlil
+from speq.layouts import payload_shape, tile_stream
+from speq.parameters import Parameters
+from speq.proof import Harness, Verdict, held, prove
+from speq.row import Row
+from speq.yosys import YosysError, run_yosys
+from speq_sim.mutation import mutated_module
+
+BOUNDS = {2: 15, 4: 13}
+"""Cycles looked at, one of them of reset, by the words that load per cycle: enough for four
+results and for every stage to fill up."""
+
+TAG_BITS = 3
+
+DESIGN = Parameters(name="proof", rows=2, columns=2, port_words=2, tokens=2, family="bsfp")
+
+
+class TagColumn(Column):
+    """In place of a column: registers the first activation's low bits."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tag = Signal(TAG_BITS)
+        with m.If(self.enable):
+            m.d.sync += tag.eq(self.values.as_value()[:TAG_BITS])
+        m.d.comb += self.operand.eq(tag)
+        return m
+
+
+class TagRow(Row):
+    """In place of a row: four registers that carry a word's tag and an activation's tag.
+
+    The result joins both with the row exponent that came at rounding.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        waiting, working = Signal(TAG_BITS), Signal(TAG_BITS)
+        for group in range(len(self.load)):
+            with m.If(self.load[group]):
+                m.d.sync += waiting.eq(self.words.as_value()[:TAG_BITS])
+        with m.If(self.swap):
+            m.d.sync += working.eq(waiting)
+        before: Value = Cat(working, self.operands[:TAG_BITS])
+        for enable in (self.multiply, self.reduce, self.accumulate):
+            stage = Signal(2 * TAG_BITS)
+            with m.If(enable):
+                m.d.sync += stage.eq(before)
+            before = stage
+        value = Signal(3 * TAG_BITS)
+        with m.If(self.round):
+            m.d.sync += value.eq(Cat(before, self.row_exponent[:TAG_BITS]))
+        m.d.comb += self.value.eq(value)
+        return m
+
+
+class Surroundings(Harness):
+    """Producers that number tiles, words and beats, and a consumer that knows what must come."""
+
+    def __init__(self, block: Array) -> None:
+        self.block = block
+        self.parameters = block.parameters
+        super().__init__(
+            {
+                "offered": In(3),
+                "tile": In(payload_shape(tile_stream(self.parameters)).size),
+                "wanted": In(1),
+                # What does not change during a run: tokens of every tile less one, and whether two
+                # tiles make a row of tiles.
+                "two_tokens": In(1),
+                "in_pairs": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        live = self.begin(m)
+        dut = place(m, "array", self.block)
+        started, run = Signal(reset_less=True), Signal(2, reset_less=True)
+        settings = Cat(self.two_tokens, self.in_pairs)
+        m.d.sync += [started.eq(1), run.eq(settings)]
+        m.d.comb += Assume(~started | (run == settings))
+        self._produce(m, dut)
+
+        results = dut.results
+        tile, token = Signal(TAG_BITS), Signal()
+        last_of_tile = token == self.two_tokens
+        with m.If(results.valid & results.ready):
+            m.d.sync += token.eq(Mux(last_of_tile, 0, 1))
+            with m.If(last_of_tile):
+                m.d.sync += tile.eq(tile + 1)
+        number = Signal(TAG_BITS)
+        m.d.comb += number.eq(Mux(self.in_pairs, (tile << 1) + 1, tile))
+        beat = Mux(self.two_tokens, (number << 1) + token, number)[:TAG_BITS]
+        due = Cat(number, beat, number)
+        m.d.comb += results.ready.eq(self.wanted)
+        self.check(
+            m,
+            live,
+            held(m, results.valid, results.ready, results.payload),
+            ~results.valid | (results.payload.token == token),
+            ~results.valid | (results.payload.last == last_of_tile),
+            *(~results.valid | (results.payload.values[row] == due) for row in range(2)),
+        )
+        return m
+
+    def _produce(self, m: Module, dut: object) -> None:
+        tiles, weights, activations = dut.tiles, dut.weights, dut.activations
+        counts = []
+        for index, stream in enumerate((tiles, weights, activations)):
+            count = Signal(TAG_BITS + 1, name=f"count_{index}")
+            counts.append(count)
+            m.d.comb += [
+                stream.valid.eq(self.offered[index]),
+                Assume(held(m, stream.valid, stream.ready, stream.payload)),
+            ]
+            with m.If(stream.valid & stream.ready):
+                m.d.sync += count.eq(count + 1)
+        tile, transfer, beat = counts
+        header = tiles.payload
+        m.d.comb += [
+            header.eq(self.tile),
+            Assume(header.last_token == self.two_tokens),
+            Assume(header.last == (~self.in_pairs | tile[0])),
+        ]
+        # The tag lies where decoders leave it alone.
+        words = weights.payload.words
+        of_tile = transfer // self.parameters.load_cycles
+        m.d.comb += [words[i].eq(of_tile[:TAG_BITS]) for i in range(len(words))]
+        values = activations.payload.values
+        m.d.comb += [values[i].as_value().eq(beat[:TAG_BITS]) for i in range(len(values))]
+        for row in range(self.parameters.rows):
+            m.d.comb += Assume(header.row_exponent[row][:TAG_BITS] == tile[:TAG_BITS])
+
+
+class Rules(Harness):
+    """Anything at the inputs; the rules at the output."""
+
+    def __init__(self, block: Array) -> None:
+        self.block = block
+        inputs = ("tiles", "weights", "activations")
+        self.payloads = {
+            name: payload_shape(block.signature.members[name].signature).size for name in inputs
+        }
+        super().__init__(
+            {
+                **{name: In(size) for name, size in self.payloads.items()},
+                "offered": In(len(inputs)),
+                "wanted": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        live = self.begin(m)
+        dut = place(m, "array", self.block)
+        for index, name in enumerate(self.payloads):
+            stream = getattr(dut, name)
+            m.d.comb += [
+                stream.valid.eq(self.offered[index]),
+                stream.payload.eq(getattr(self, name)),
+            ]
+        results = dut.results
+        m.d.comb += results.ready.eq(self.wanted)
+        self.check(m, live, held(m, results.valid, results.ready, results.payload))
+        return m
+
+
+def _valid_ignores_ready(module: types.ModuleType, folder: Path) -> None:
+    """Fail (in Yosys) if there is a path through logic from the results' ready to their valid."""
+    (folder / "array.il").write_text(design_rtlil(module.Array(DESIGN)), encoding="utf-8")
+    commands = [
+        "read_rtlil array.il",
+        "hierarchy -top speq_proof",
+        "proc",
+        "flatten",
+        "cd speq_proof",
+        "select -assert-count 1 results__ready",
+        "select -assert-min 2 results__valid %ci*:-$dff",
+        "select -assert-none results__valid %ci*:-$dff results__ready %i",
+    ]
+    run_yosys(commands, directory=folder)
+
+
+def _control(module: types.ModuleType, folder: Path, bound: int, port_words: int) -> Verdict:
+    """Prove an array of tag columns and rows, built by `module` (``speq.array`` or a mutant)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Column", TagColumn)
+        patch.setattr(module, "Row", TagRow)
+        block = module.Array(DESIGN.replace(port_words=port_words))
+    return prove(Surroundings(block), folder, [block], bound=bound)
+
+
+@pytest.mark.parametrize("port_words", BOUNDS)
+def test_everything_stays_together(port_words: int, tmp_path: Path) -> None:
+    assert _control(array, tmp_path, BOUNDS[port_words], port_words).proved
+
+
+@pytest.mark.parametrize("modes", [("verify", "draft"), ("verify",)])
+def test_results_keep_the_rules(modes: tuple[str, ...], tmp_path: Path) -> None:
+    block = Array(DESIGN.replace(modes=modes))
+    assert prove(Rules(block), tmp_path, [block]).proved
+
+
+def test_valid_never_waits_for_ready(tmp_path: Path) -> None:
+    _valid_ignores_ready(array, tmp_path)
+    faulty = mutated_module(
+        "speq.array",
+        "self.results.valid.eq(stage.o.valid)",
+        "self.results.valid.eq(stage.o.valid & self.results.ready)",
+    )
+    with pytest.raises(YosysError, match="Assertion failed"):
+        _valid_ignores_ready(faulty, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('stages["round"].take', 'stages["accumulate"].take'),
+        ('stages["multiply"].take', 'stages["columns"].take'),
+        ("round_.i.ready | ~accumulate.o.payload.emit", "1"),
+        ("accumulate.o.valid & accumulate.o.payload.emit", "accumulate.o.valid"),
+        ("accumulate.o.valid & accumulate.o.payload.emit", "accumulate.o.payload.emit"),
+        ("sequencer.active.row_exponent", "sequencer.loaded.payload.row_exponent"),
+        ("self.activations.ready.eq(columns.take)", "self.activations.ready.eq(columns.i.ready)"),
+        ("m.d.comb += row.swap.eq", "m.d.sync += row.swap.eq"),
+        ("m.d.comb += self.results.payload.token.eq", "m.d.sync += self.results.payload.token.eq"),
+        ("self.results.payload.last.eq(stage.o.payload.last)", "self.results.payload.last.eq(1)"),
+    ],
+)
+def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
+    faulty = mutated_module("speq.array", old, new)
+    assert _control(faulty, tmp_path, BOUNDS[4], 4).refuted
