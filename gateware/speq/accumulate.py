@@ -1,7 +1,7 @@
 """Accumulation: one exact accumulator per token of a row.
 
-97 bits: the 80-bit field of a product, 16 bits of headroom for 65,536 products, and a sign. Bit 0 is
-worth ``2**-48`` in VERIFY. It cannot overflow, and nothing is ever rounded into it.
+97 bits: the 80-bit field of a product, 16 bits of headroom for 65,536 products, and a sign. Bit 0
+is worth ``2**-48`` in VERIFY. It cannot overflow, and nothing is ever rounded into it.
 """
 
 from amaranth.hdl import Module, Signal, signed

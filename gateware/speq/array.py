@@ -2,15 +2,17 @@
 
 ::
 
-    tiles ---.                                   activations
-    weights -+-> loader --> waiting words        |
-                   |        |                    v
-                   '-> sequencer --> beat --> columns --> rows: multiply --> reduce
-                                                                 --> accumulate --> round --> results
+    tiles ---.
+    weights -+-> loader --> words waiting in the PEs
+                   |
+                   '-> sequencer --> beats -.
+    activations ----------------------------+-> columns --> rows --> results
 
-Five register stages. The control of a stage is one :class:`speq.streams.StreamRegister` for the whole
-array; the data registers in columns and rows move with it. When results are not taken the stages fill up
-and stop one after the other; nothing is lost and nothing depends on it.
+    rows:  multiply --> reduce --> accumulate --> round
+
+Five register stages. The control of a stage is one :class:`speq.streams.StreamRegister` for the
+whole array; the data registers in columns and rows move with it. When results are not taken, the
+stages fill up and stop one after the other; nothing is lost and no result depends on it.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value

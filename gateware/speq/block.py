@@ -1,8 +1,8 @@
 """Blocks: components that are emitted as one Verilog module, however often they are placed.
 
-Amaranth elaborates every submodule anew, so an array of R*C processing elements would become R*C copies of
-the same module. A :class:`Block` is elaborated once, under a name of its own; :func:`place` puts an
-``Instance`` of that module into a parent.
+Amaranth elaborates every submodule anew, so an array of R*C processing elements would become R*C
+copies of the same module. A :class:`Block` is elaborated once, under a name of its own;
+:func:`place` puts an ``Instance`` of that module into a parent.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """Column: turns one beat's activations into the operand that its PEs multiply.
 
-This work is done once per column and shared by all R rows: subnormals, special values, column shifts,
-block floating point, and the triples that the multipliers select from. Definition: docs/numerics.md.
+This work is done once per column and shared by all R rows: subnormals, special values, column
+shifts, block floating point, and the triples that the multipliers select from. Definition:
+docs/numerics.md.
 """
 
 from collections.abc import Sequence

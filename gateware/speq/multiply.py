@@ -2,7 +2,7 @@
 
 VERIFY multiplies two 11-bit significands: the bricks hold the partial products low*low, low*high,
 high*low and high*high, which meet at bits 0, 6, 6 and 12. DRAFT uses the same bricks as small
-multipliers of a draft magnitude and a block-floating-point magnitude, and adds the products where they are:
+multipliers of a draft magnitude and a block-floating-point magnitude, and adds their products:
 
 =====  ============================================  =======================================
 L      what a brick multiplies in DRAFT              product worth, in units of bit 0

@@ -1,7 +1,7 @@
 """The one parameter object that shapes the whole generator.
 
-Pure Python: nothing here imports Amaranth or NumPy, so software that only reads figures can stand on
-it. Every circuit, model, bench and script takes a :class:`Parameters`; none reads globals.
+Pure Python: nothing here imports Amaranth or NumPy, so software that only reads figures can stand
+on it. Every circuit, model, bench and script takes a :class:`Parameters`; none reads globals.
 
 Vocabulary (R rows, C columns, W port words, M tokens, L draft lanes):
 
@@ -85,7 +85,7 @@ class Parameters:
     draft_lanes: int = 4
     port_words: int
     tokens: int = 8
-    family: str = "fitted-8"
+    family: str = "fitted-4"
     result_format: str = "fp32"
     target: str = "generic"
     clock_mhz: float = 500.0

@@ -1,7 +1,7 @@
 """Reduction: aligns a row's products in the fixed-point field and adds them, exactly.
 
-A product is a 23-bit signed integer shifted left by 0..58, so a row of C lanes sums to an integer of
-``81 + log2(C)`` bits. Nothing is compared, normalised or cut: the shift comes straight from the
+A product is a 23-bit signed integer shifted left by 0..58, so a row of C lanes sums to an integer
+of ``81 + log2(C)`` bits. Nothing is compared, normalised or cut: the shift comes straight from the
 exponents, and the order of the lanes cannot matter.
 """
 
@@ -12,15 +12,13 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from speq.align import FIELD_BITS, align
 from speq.arithmetic import carry_save
 from speq.block import Block
 from speq.layouts import Specials, product_layout
 from speq.parameters import Parameters
 
-__all__ = ["FIELD_BITS", "Reduce", "sum_layout"]
-
-FIELD_BITS = 81
-"""A product in the fixed-point field: 80 bits and a sign."""
+__all__ = ["Reduce", "sum_layout"]
 
 
 def sum_layout(parameters: Parameters) -> data.StructLayout:
@@ -54,11 +52,7 @@ class Reduce(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = [self.products[lane] for lane in range(self.parameters.columns)]
-        rows = []
-        for lane in lanes:
-            aligned = Signal(signed(FIELD_BITS), name="aligned")
-            m.d.comb += aligned.eq(lane.value << lane.shift)
-            rows.append(aligned)
+        rows = [align(m, lane.value, lane.shift) for lane in lanes]
         total = Signal(sum_layout(self.parameters), reset_less=True)
         with m.If(self.enable):
             m.d.sync += total.value.eq(self._sum(m, rows))

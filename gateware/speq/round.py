@@ -1,8 +1,8 @@
 """Rounding: an exact accumulator to FP32 or FP16, to nearest, ties to even.
 
 The only rounding in the array. The row exponent and the mode's unit are exact powers of two, undone
-here. FP32 results are always normal or zero (docs/numerics.md gives the ranges); FP16 results overflow
-to infinity and underflow through subnormals.
+here. FP32 results are always normal or zero (docs/numerics.md gives the ranges); FP16 results
+overflow to infinity and underflow through subnormals.
 """
 
 import dataclasses
@@ -84,8 +84,8 @@ class Round(Block):
         negative = self.total.value[-1]
         kept, below, exponent = self._normalise(m, negative)
 
-        # A negative sum is inverted but not incremented: its magnitude goes on below bit 0 with ones
-        # for ever. Nothing but ones below the kept bits is then one more in their last place.
+        # A negative sum is inverted but not incremented: its magnitude goes on below bit 0 with
+        # ones for ever. Nothing but ones below the kept bits is one more in their last place.
         magnitude = kept ^ negative.replicate(len(kept))
         carried = negative & ~below
         up = Mux(carried, magnitude[:2].any(), magnitude[0] & (below | magnitude[1]))

@@ -32,8 +32,8 @@ class Row(Block):
     swap : 1 bit
         Start working with the loaded words.
     operands : bits
-        One operand per column (:func:`operands_layout`). Plain bits: a struct's fields would be named
-        anew in every row of the array.
+        One operand per column (:func:`operands_layout`). Plain bits: a struct's fields would be
+        named anew in every row of the array.
     draft, beat
         As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
     multiply, reduce, accumulate, round : 1 bit each

@@ -10,8 +10,8 @@ __all__ = ["StreamRegister"]
 class StreamRegister(wiring.Component):
     """One register stage of a ready/valid stream, at full throughput.
 
-    It keeps the four rules of Amaranth's streams: once valid, the payload and valid are held until the
-    transfer, and valid never waits for ready. Its ready does wait for the next stage's (a path
+    It keeps the four rules of Amaranth's streams: once valid, the payload and valid are held until
+    the transfer, and valid never waits for ready. Its ready does wait for the next stage's (a path
     through combinational logic), which lets a bubble close.
 
     Parameters
