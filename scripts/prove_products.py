@@ -2,9 +2,9 @@
 """Check all 2**32 FP16 x FP16 products of the multiply stage by compiled simulation.
 
 Every weight pattern is loaded into the emitted PE, and every activation pattern passes through the
-emitted column into it. What then stands in the product register must be exactly the product of the two
-numbers, as the CPU's double precision and IEEE 754's rules for NaN and infinity give it. The exit status
-is 1 if any is wrong.
+emitted column into it. What then stands in the product register must be exactly the product of the
+two numbers, as the CPU's double precision and IEEE 754's rules for NaN and infinity give it. The
+exit status is 1 if any is wrong.
 
 A run over a part of the weights takes --weights; parts add up to the whole.
 

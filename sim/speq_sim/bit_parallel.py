@@ -1,8 +1,8 @@
-"""Bit-parallel compiled simulation: 256 independent runs of a circuit at once, for exhaustive checks.
+"""Bit-parallel compiled simulation: 256 independent runs of a circuit at once.
 
-Yosys maps the Verilog to gates and flip-flops; every gate becomes one C++ operation on 256-bit vectors,
-whose bit *i* belongs to run *i*. It is some hundred times faster per vector than a simulator that
-handles one run at a time, wherever runs need nothing from each other.
+For exhaustive checks. Yosys maps the Verilog to gates and flip-flops; every gate becomes one C++
+operation on 256-bit vectors, whose bit *i* belongs to run *i*. It suits whatever needs very many
+short runs that have nothing to do with each other.
 """
 
 import ctypes
@@ -78,8 +78,9 @@ class Netlist:
         Where each port's bits lie among the vectors passed to ``evaluate``. The clock is no port.
     source : str
         C++ with the function ``evaluate(const V *in, V *out, V *state)``: outputs from inputs and
-        state, then one clock edge. Macros ``IN_<port>``, ``OUT_<port>`` (with ``_BITS``: the width),
-        ``INPUTS``, ``OUTPUTS`` and ``STATES`` say where ports lie and how long the arrays are.
+        state, then one clock edge. Macros ``IN_<port>``, ``OUT_<port>`` (with ``_BITS``: the
+        width), ``INPUTS``, ``OUTPUTS`` and ``STATES`` say where ports lie and how long the arrays
+        are.
     gates, flip_flops : int
         Size of the circuit.
     """
@@ -275,7 +276,8 @@ def _translate(module: Mapping[str, Any], top: str) -> Netlist:
     source = (
         _HEADER
         + "".join(f"#define {name} {number}\n" for name, number in constants.items())
-        + "\nstatic void evaluate(const V *__restrict in, V *__restrict out, V *__restrict state) {\n"
+        + "\nstatic void evaluate(const V *__restrict in, V *__restrict out,\n"
+        + "                     V *__restrict state) {\n"
         + "    const V zero = {}, one = ~zero;\n"
         + "    (void)zero, (void)one, (void)state;\n"
         + "\n".join(lines)
