@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from array_designs import DESIGNS, emit, random_of
 
-from speq.parameters import Parameters
+from speq.parameters import PRESETS, Parameters
+from speq_sim.benches.compiled import Compiled
 from speq_sim.benches.payload import Design
 from speq_sim.benches.running import play
-from speq_sim.benches.stimuli import case_of, random_job
+from speq_sim.benches.stimuli import case_of, job_payloads, random_job
 from speq_sim.jobs import Job
 
 TILES = 24
@@ -61,9 +62,7 @@ def predicted_span(parameters: Parameters, work: Work) -> int:
     return sum(max(now, parameters.load_cycles) for now, _ in pairwise(beats)) + beats[-1]
 
 
-@pytest.mark.parametrize(
-    "name", ["tiny", "lanes_2", "lanes_1", "tiny_verify_only", "wide", "small"]
-)
+@pytest.mark.parametrize("name", ["tiny", "lanes_2", "lanes_1", "tiny_verify_only", "wide"])
 def test_tiles_take_the_longer_of_loading_and_computing(name: str, tmp_path: Path) -> None:
     parameters = DESIGNS[name]
     verilog, side_car = emit(parameters, tmp_path)
@@ -76,6 +75,20 @@ def test_tiles_take_the_longer_of_loading_and_computing(name: str, tmp_path: Pat
     played = play(verilog, side_car, cases, tmp_path / "run")
     for label, tiles in work.items():
         span = played.span(label, "activations")
+        assert span == predicted_span(parameters, tiles), label
+
+
+@pytest.mark.parametrize("name", ["small", "edge"])
+def test_larger_arrays_keep_the_same_time(name: str, tmp_path: Path) -> None:
+    """The same, compiled: interpreted, these arrays would take minutes."""
+    parameters = PRESETS[name]
+    compiled = Compiled(*emit(parameters, tmp_path), tmp_path / "build")
+    for label, tiles in _work(parameters).items():
+        work = job_payloads(compiled.design, parameters, _jobs(parameters, tiles))
+        played = compiled.play(work, len(work["results"]))
+        assert (played.results == work["results"]).all(), label
+        beats = played.counts["activations"]
+        span = beats["last_cycle"] - beats["first_cycle"] + 1
         assert span == predicted_span(parameters, tiles), label
 
 
