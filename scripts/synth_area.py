@@ -58,7 +58,8 @@ def arguments() -> argparse.Namespace:
         "--per-lane",
         action="store_true",
         help="measure one row and divide it by its lanes, beside published units; means "
-        "--unit row, and for a design with DRAFT --against verify-only",
+        "--unit row --set tokens=1 (the units compared with have no storage for more), and for a "
+        "design with DRAFT --against verify-only",
     )
     parser.add_argument(
         "--liberty",
@@ -88,6 +89,8 @@ def run() -> None:
     """Measure, show, write."""
     options = arguments()
     design = _cli.design_of(options)
+    if options.per_lane:
+        design = design.replace(tokens=1)
     unit = "row" if options.per_lane and options.unit is None else options.unit
     other = other_design(options, design)
     designs = [design] if other is None else [design, other]

@@ -20,8 +20,8 @@ def carry_save(m: Module, rows: Sequence[Value], width: int) -> tuple[Value, Val
     """Compress rows to two with the same sum modulo ``2**width`` (a Wallace tree).
 
     Whole rows at a time, which keeps the emitted text short; :func:`compress` is for rows that
-    leave many bits empty. Taking the rows in reverse at each level made a row of the array 4 %
-    smaller than taking them in order.
+    leave many bits empty. Taking the rows in reverse at each level makes a row of the array 1 to
+    4 % smaller than other orders.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def carry_save(m: Module, rows: Sequence[Value], width: int) -> tuple[Value, Val
             sums, carries = full_adder(a, b, c)
             m.d.comb += [total.eq(sums), carry.eq(Cat(Const(0, 1), carries)[:width])]
             compressed += [total, carry]
-        rest = [*rest[full:], *compressed][::-1]
+        rest = [*compressed, *rest[full:]][::-1]
     return rest[0], rest[1] if len(rest) == 2 else Const(0, width)
 
 

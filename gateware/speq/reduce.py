@@ -12,13 +12,15 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from speq.align import FIELD_BITS, align
 from speq.arithmetic import carry_save
 from speq.block import Block
 from speq.layouts import Specials, product_layout
 from speq.parameters import Parameters
 
 __all__ = ["Reduce", "sum_layout"]
+
+FIELD_BITS = 81
+"""A product in the fixed-point field: 80 bits and a sign."""
 
 
 def sum_layout(parameters: Parameters) -> data.StructLayout:
@@ -52,7 +54,11 @@ class Reduce(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = [self.products[lane] for lane in range(self.parameters.columns)]
-        rows = [align(m, lane.value, lane.shift) for lane in lanes]
+        rows = []
+        for lane in lanes:
+            aligned = Signal(signed(FIELD_BITS), name="aligned")
+            m.d.comb += aligned.eq(lane.value << lane.shift)
+            rows.append(aligned)
         total = Signal(sum_layout(self.parameters), reset_less=True)
         with m.If(self.enable):
             m.d.sync += total.value.eq(self._sum(m, rows))

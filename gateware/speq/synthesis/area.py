@@ -17,7 +17,12 @@ from speq.synthesis.flow import (
 )
 from speq.synthesis.liberty import Liberty, unpack
 from speq.synthesis.parts import Part, parts_of
-from speq.synthesis.transistors import FLIP_FLOP_TRANSISTORS, Count, count_cells
+from speq.synthesis.transistors import (
+    ENABLE_TRANSISTORS,
+    FLIP_FLOP_TRANSISTORS,
+    Count,
+    count_cells,
+)
 from speq.yosys import YosysError, run_yosys, yosys_version
 
 __all__ = ["Area", "Job", "LibraryArea", "measure", "measure_all"]
@@ -94,6 +99,7 @@ class Area:
             "module": self.top,
             **self.count.as_dict(),
             "transistors_per_flip_flop": FLIP_FLOP_TRANSISTORS,
+            "transistors_per_enable": ENABLE_TRANSISTORS,
             "area": first.area if first else None,
             "area_library": first.library if first else None,
             "switches": dataclasses.asdict(self.switches),

@@ -1,8 +1,8 @@
 """The synthesis flow: which Yosys commands make a netlist, with which switches.
 
 Everything that is compared is synthesised by the same commands; the switches are part of every
-result. Flip-flops become plain D flip-flops, so that reset and enable are paid for as gates;
-initial values are dropped, since a standard cell has none.
+result. Flip-flops become D flip-flops, library-free with or without enable, so that all else is
+paid for as gates; initial values are dropped, since a standard cell has none.
 """
 
 import dataclasses
@@ -69,9 +69,9 @@ def synthesis_commands(source: Path, top: str, switches: Switches) -> list[str]:
 
 
 def library_free_commands(report: Path) -> list[str]:
-    """Commands from generic gates to NAND2, NOR2, NOT and plain D flip-flops, with statistics."""
+    """Commands from generic gates to NAND2, NOR2, NOT and D flip-flops, with statistics."""
     return [
-        "dfflegalize -cell $_DFF_P_ x",
+        "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x",
         "abc -g cmos2",
         "opt_clean",
         f'tee -q -o "{report}" stat -json',

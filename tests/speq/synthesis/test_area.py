@@ -202,7 +202,11 @@ def test_a_failing_design_is_named(source):
 
 def test_the_record_is_json_and_explains_itself(source):
     record = json.loads(json.dumps(measure(Job(source(TREE), "tree")).as_dict()))
-    assert record["transistors"] == record["combinational_transistors"] + 24 * record["flip_flops"]
+    assert record["transistors"] == (
+        record["combinational_transistors"]
+        + 24 * record["flip_flops"]
+        + 12 * record["enabled_flip_flops"]
+    )
     assert record["area"] is None
     assert record["switches"] == {"flatten": True, "booth": False}
     assert {part["module"] for part in record["parts"]} == {"tree", "leaf"}
