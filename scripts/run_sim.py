@@ -89,13 +89,15 @@ def run() -> int:
 def show(name: str, figures: dict[str, Any]) -> None:
     """Print the figures as a table."""
     tile = figures["tile"]
-    table = Table(
-        title=f"speq_{name} on {tile['rows']} x {tile['columns']} weights of "
-        f"{figures['tile_file']}, "
-        f"{tile['tokens']} tokens, {figures['simulator']}"
+    _cli.console.print(
+        f"speq_{name} on {tile['rows']} x {tile['columns']} weights of "
+        f"{figures['tile_file']}, {tile['tokens']} tokens, {figures['simulator']}",
+        highlight=False,
+        soft_wrap=True,
     )
+    table = Table()
     table.add_column("run")
-    for column in ("bit-exact", "tiles", "results", "cycles", "MACs/cycle", "peak", "port busy"):
+    for column in ("bit-exact", "results", "cycles", "MACs/cycle", "peak", "port busy"):
         table.add_column(column, justify="right")
     for label, run in figures["runs"].items():
         if not run["bit_exact"]:
@@ -104,7 +106,6 @@ def show(name: str, figures: dict[str, Any]) -> None:
         table.add_row(
             label,
             "yes",
-            f"{run['tiles']}",
             f"{run['results']}",
             f"{run['cycles']}",
             f"{run['macs_per_cycle']:g}",
