@@ -155,8 +155,9 @@ def _area_section(synthesis: Mapping[str, Any]) -> str:
             f"{'flattened' if switches['flatten'] else 'hierarchy kept'}, "
             f"{'Booth' if switches['booth'] else 'default'} multipliers; the same flow and "
             f"switches for every column. Transistors: NAND2 and NOR2 4, NOT 2, flip-flop "
-            f"{synthesis['transistors_per_flip_flop']}. Synthesis estimates: no wires, no "
-            f"placement.",
+            f"{synthesis['transistors_per_flip_flop']}, "
+            f"{synthesis['transistors_per_enable']} more with an enable. Synthesis estimates: no "
+            f"wires, no placement.",
         ]
     )
 

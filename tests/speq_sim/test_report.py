@@ -27,6 +27,7 @@ def area(design, parts, library="toy"):
         "module": top,
         **count(sum(parts.values()) - 100),
         "transistors_per_flip_flop": 24,
+        "transistors_per_enable": 12,
         "area": 1234.5 if library else None,
         "area_library": library,
         "switches": {"flatten": True, "booth": False},
