@@ -1,0 +1,409 @@
+"""The parameter object: presets, design files, every refusal, derived figures."""
+
+import dataclasses
+import re
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speq.parameters import (
+    MAX_DIMENSION,
+    MAX_TOKENS,
+    MODES,
+    PRESETS,
+    TABLE_NAMES,
+    ParameterError,
+    Parameters,
+    load,
+)
+
+HW = Path(__file__).parents[2] / "hw"
+TINY = PRESETS["tiny"]
+LEGAL = {"rows": 4, "columns": 8, "port_words": 4}
+
+
+def refusal(**changes):
+    """The message with which a change of the preset tiny is refused."""
+    with pytest.raises(ParameterError) as caught:
+        TINY.replace(**changes)
+    return str(caught.value)
+
+
+# Presets and design files ---------------------------------------------------------------------
+
+
+def test_presets_have_their_shapes():
+    shapes = {name: (p.rows, p.columns, p.port_words, p.tokens) for name, p in PRESETS.items()}
+    assert shapes == {
+        "tiny": (4, 4, 4, 4),
+        "small": (8, 8, 8, 8),
+        "edge": (16, 16, 16, 8),
+        "server": (64, 64, 64, 16),
+    }
+
+
+def test_every_preset_has_a_design_file_and_every_file_a_preset():
+    assert {path.stem for path in HW.glob("*.toml")} == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_design_file_spells_out_its_preset(name):
+    assert load(HW / f"{name}.toml") == load(name) == PRESETS[name]
+    spelt = tomllib.loads((HW / f"{name}.toml").read_text(encoding="utf-8"))
+    assert set(spelt) | {"name"} == {field.name for field in dataclasses.fields(Parameters)}
+
+
+def test_a_design_file_may_start_from_a_preset(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "small"\nname = "other"\ndraft_lanes = 1\n')
+    assert load(path) == PRESETS["small"].replace(name="other", draft_lanes=1)
+
+
+def test_a_design_file_names_its_design(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("rows = 4\ncolumns = 8\nport_words = 4\n")
+    assert load(path) == Parameters(name="mine", **LEGAL)
+
+
+def test_overrides_are_toml_values_or_bare_words():
+    changed = load(
+        "tiny",
+        {
+            "rows": "8",
+            "modes": '["verify"]',
+            "family": "bsfp",
+            "result_format": '"fp16"',
+            "clock_mhz": "0.5",
+        },
+    )
+    assert changed == TINY.replace(
+        rows=8, modes=("verify",), family="bsfp", result_format="fp16", clock_mhz=0.5
+    )
+
+
+def test_fields_come_back_from_their_dictionary():
+    assert Parameters.from_mapping(TINY.as_dict()) == TINY
+
+
+def test_modes_have_one_order():
+    assert TINY.replace(modes=["draft", "verify"]).modes == MODES
+    assert TINY.replace(modes=["draft", "verify"]) == TINY
+
+
+def test_a_design_point_is_frozen_and_a_key():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TINY.rows = 8
+    assert {TINY: 1}[TINY.replace(rows=4)] == 1
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+WHOLE_NUMBERS = {"rows": MAX_DIMENSION, "columns": MAX_DIMENSION, "tokens": MAX_TOKENS}
+
+
+@pytest.mark.parametrize("field", WHOLE_NUMBERS)
+@pytest.mark.parametrize("value", [0, -1, "over", 4.0, "4", True, None])
+def test_a_whole_number_is_refused_outside_its_range(field, value):
+    high = WHOLE_NUMBERS[field]
+    value = high + 1 if value == "over" else value
+    message = refusal(**{field: value})
+    assert message == f"{field} is {value!r}, but must be a whole number 1..{high}"
+
+
+@pytest.mark.parametrize("field", WHOLE_NUMBERS)
+def test_both_ends_of_a_range_are_legal(field):
+    for value in (1, WHOLE_NUMBERS[field]):
+        assert getattr(TINY.replace(**{field: value, "port_words": 1}), field) == value
+
+
+@pytest.mark.parametrize("value", [0, -4, 17, 4.0, "4", True, None])
+def test_port_words_is_refused_outside_the_tile(value):
+    assert refusal(port_words=value) == (
+        f"port_words is {value!r}, but must be a whole number 1..16"
+    )
+
+
+@pytest.mark.parametrize(("rows", "columns", "words"), [(4, 4, 3), (4, 6, 4), (4, 6, 9)])
+def test_a_transfer_fills_part_of_a_row_or_whole_rows(rows, columns, words):
+    assert refusal(rows=rows, columns=columns, port_words=words) == (
+        f"port_words is {words}, which neither divides columns = {columns} nor is a multiple of "
+        f"it: a transfer must fill part of one row or whole rows"
+    )
+
+
+def test_a_tile_loads_in_whole_transfers():
+    assert refusal(rows=3, columns=4, port_words=8) == (
+        "port_words is 8, which does not divide rows * columns = 12: a tile must load in whole "
+        "transfers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "choices"),
+    [
+        ("draft_lanes", 0, "1, 2, 4"),
+        ("draft_lanes", 3, "1, 2, 4"),
+        ("draft_lanes", 8, "1, 2, 4"),
+        ("draft_lanes", True, "1, 2, 4"),
+        ("draft_lanes", "4", "1, 2, 4"),
+        ("family", "fitted", ", ".join(TABLE_NAMES)),
+        ("family", "fitted-2", ", ".join(TABLE_NAMES)),
+        ("family", None, ", ".join(TABLE_NAMES)),
+        ("result_format", "fp64", "fp32, fp16"),
+        ("result_format", 32, "fp32, fp16"),
+    ],
+)
+def test_a_choice_is_refused_with_what_there_is(field, value, choices):
+    assert refusal(**{field: value}) == f"{field} is {value!r}, but must be one of {choices}"
+
+
+@pytest.mark.parametrize("value", ["verify", None, 1, {"verify"}])
+def test_modes_are_a_list(value):
+    assert refusal(modes=value) == (
+        f'modes is {value!r}, but must be a list such as ["verify", "draft"]'
+    )
+
+
+@pytest.mark.parametrize("value", ["middle", "VERIFY", None, True])
+def test_an_unknown_mode_is_refused(value):
+    assert refusal(modes=["verify", value]) == (
+        f"modes is {value!r}, but must be one of verify, draft"
+    )
+
+
+def test_a_mode_is_named_once():
+    assert refusal(modes=["verify", "verify"]) == (
+        "modes is ['verify', 'verify'], which names a mode twice: name each once"
+    )
+
+
+@pytest.mark.parametrize("value", [[], ["draft"]])
+def test_every_draft_needs_a_verifier(value):
+    assert refusal(modes=value) == (
+        f'modes is {value!r}, but "verify" must be there: every draft needs a verifier'
+    )
+
+
+@pytest.mark.parametrize("value", ["", "8x8", "a-b", "a b", "größe", "a.b", None, 3])
+def test_a_name_must_fit_a_module(value):
+    assert refusal(name=value) == (
+        f"name is {value!r}, but becomes part of a Verilog module name: use letters, digits and "
+        f"underscores, starting with a letter"
+    )
+
+
+@pytest.mark.parametrize("value", ["", None, 7])
+def test_a_target_is_a_text(value):
+    assert refusal(target=value) == (
+        f"target is {value!r}, but must be a non-empty text: write what the design is meant for, "
+        f'such as "generic"'
+    )
+
+
+@pytest.mark.parametrize("value", [0, -1.0, 100_000, float("nan"), float("inf"), "500", True, None])
+def test_a_clock_is_a_positive_number(value):
+    assert refusal(clock_mhz=value) == (
+        f"clock_mhz is {value!r}, but must be a number of megahertz above 0 and below 100000"
+    )
+
+
+def test_an_unknown_parameter_is_refused_with_what_there_is():
+    names = ", ".join(sorted(field.name for field in dataclasses.fields(Parameters)))
+    wanted = f"'lanes' is not a parameter: use one of {names}"
+    assert refusal(lanes=4) == wanted
+    for mapping in ({"preset": "tiny", "lanes": 4}, LEGAL | {"lanes": 4}):
+        with pytest.raises(ParameterError, match=re.escape(wanted)):
+            Parameters.from_mapping(mapping)
+    with pytest.raises(ParameterError, match=re.escape(wanted)):
+        load("tiny", {"lanes": "4"})
+
+
+@pytest.mark.parametrize("field", ["rows", "columns", "port_words"])
+def test_a_missing_parameter_is_named(field):
+    mapping = {key: value for key, value in LEGAL.items() if key != field}
+    with pytest.raises(ParameterError) as caught:
+        Parameters.from_mapping(mapping)
+    assert str(caught.value) == (
+        f'{field} is missing: give it, or start from a preset with preset = "small" '
+        f"(tiny, small, edge, server)"
+    )
+
+
+@pytest.mark.parametrize("value", ["huge", 3])
+def test_an_unknown_preset_in_a_file_is_refused(value):
+    with pytest.raises(ParameterError) as caught:
+        Parameters.from_mapping({"preset": value})
+    assert str(caught.value) == (
+        f"preset {value!r} does not exist: use one of tiny, small, edge, server"
+    )
+
+
+@pytest.mark.parametrize("source", ["huge", "hw/tiny", ""])
+def test_a_design_is_a_preset_or_a_file(source):
+    with pytest.raises(ParameterError) as caught:
+        load(source)
+    assert str(caught.value) == (
+        f"design {source!r} is neither a preset (tiny, small, edge, server) nor a .toml file: "
+        f"name one of them"
+    )
+
+
+def test_a_missing_file_is_named(tmp_path):
+    path = tmp_path / "none.toml"
+    with pytest.raises(ParameterError) as caught:
+        load(path)
+    assert str(caught.value) == f"design file {path} does not exist: check the path"
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    path = tmp_path / "folder.toml"
+    path.mkdir()
+    with pytest.raises(ParameterError) as caught:
+        load(path)
+    assert str(caught.value) == f"design file {path} cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize("content", [b"rows = ", b"rows = 4\nrows = 5\n", b'name = "\xff"\n'])
+def test_a_malformed_file_is_named(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(ParameterError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"design file {path} is not valid TOML: ")
+
+
+def test_an_illegal_override_is_refused():
+    with pytest.raises(ParameterError, match=r"^rows is 'many', but must be a whole number 1\.\."):
+        load("tiny", {"rows": "many"})
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda p, mode: p.beats_per_token(mode),
+        lambda p, mode: p.tile_depth(mode),
+        lambda p, mode: p.compute_cycles(mode, 1),
+        lambda p, mode: p.tile_cycles(mode, 1),
+        lambda p, mode: p.balance_tokens(mode),
+        pytest.param(
+            lambda p, mode: p.peak_macs_per_cycle(mode),
+            marks=pytest.mark.xfail(strict=True, reason="peak_macs_per_cycle checks no mode"),
+        ),
+        lambda p, mode: p.macs_per_cycle(mode, 1),
+    ],
+)
+@pytest.mark.parametrize("mode", ["draft", "middle"])
+def test_a_mode_that_is_not_built_in_has_no_figures(question, mode):
+    with pytest.raises(ParameterError) as caught:
+        question(TINY.verify_only(), mode)
+    assert str(caught.value) == (
+        f"mode {mode!r} is not built into design 'tiny_verify_only', which has verify: add it to "
+        f"modes, or use another mode"
+    )
+
+
+# Derived figures ------------------------------------------------------------------------------
+
+
+def test_widths_and_counts_by_hand():
+    design = Parameters(rows=8, columns=16, port_words=4, draft_lanes=2, family="fitted-8")
+    assert design.drafts
+    assert design.lanes == 2
+    assert design.tables == 8
+    assert design.multipliers == 128
+    assert design.port_bits == 64
+    assert design.activations_per_beat == 32
+    assert design.result_bits == 32
+    assert design.replace(result_format="fp16").result_bits == 16
+    assert design.replace(family="bsfp").tables == 1
+
+
+def test_a_design_without_draft_by_hand():
+    design = Parameters(rows=8, columns=16, port_words=4, family="fitted-8").verify_only()
+    assert design.name == "custom_verify_only"
+    assert not design.drafts
+    assert (design.lanes, design.tables, design.activations_per_beat) == (1, 0, 16)
+    assert design.multipliers == 128
+
+
+@pytest.mark.parametrize(
+    ("lanes", "beats", "balance", "peak"), [(1, 4, 8.0, 128), (2, 2, 16.0, 256), (4, 1, 32.0, 512)]
+)
+def test_cycles_by_hand(lanes, beats, balance, peak):
+    design = Parameters(rows=8, columns=16, port_words=4, draft_lanes=lanes)
+    assert design.load_cycles == 32
+    assert (design.tile_depth("verify"), design.tile_depth("draft")) == (16, 64)
+    assert (design.beats_per_token("verify"), design.beats_per_token("draft")) == (1, beats)
+    assert (design.balance_tokens("verify"), design.balance_tokens("draft")) == (32.0, balance)
+    assert design.peak_macs_per_cycle("verify") == 128
+    assert design.peak_macs_per_cycle("draft") == peak
+    assert design.compute_cycles("draft", 5) == 5 * beats
+
+
+def test_the_longer_of_loading_and_computing_sets_the_pace():
+    server = PRESETS["server"]
+    assert server.load_cycles == 64
+    assert server.tile_cycles("draft", 16) == 64
+    assert server.macs_per_cycle("draft", 16) == 64 * 256 * 16 / 64
+    fast = server.replace(port_words=4096)
+    assert fast.load_cycles == 1
+    assert fast.tile_cycles("verify", 16) == 16
+    assert fast.macs_per_cycle("verify", 16) == 4096
+
+
+@st.composite
+def designs(draw):
+    """Legal design points: a port of part of a row, or of whole rows."""
+    rows, columns = draw(st.integers(1, 64)), draw(st.integers(1, 64))
+    of_row = [words for words in range(1, columns + 1) if columns % words == 0]
+    of_rows = [columns * count for count in range(1, rows + 1) if rows % count == 0]
+    return Parameters(
+        rows=rows,
+        columns=columns,
+        port_words=draw(st.sampled_from(of_row + of_rows)),
+        draft_lanes=draw(st.sampled_from((1, 2, 4))),
+        tokens=draw(st.integers(1, MAX_TOKENS)),
+        family=draw(st.sampled_from(TABLE_NAMES)),
+        modes=draw(st.sampled_from((MODES, ("verify",)))),
+    )
+
+
+@given(design=designs(), data=st.data())
+def test_any_legal_point_obeys_the_closed_formulas(design, data):
+    tokens = data.draw(st.integers(1, design.tokens))
+    assert design.load_cycles * design.port_words == design.rows * design.columns
+    assert Parameters.from_mapping(design.as_dict()) == design
+    for mode in design.modes:
+        cycles = design.tile_cycles(mode, tokens)
+        # A word is one exact weight or four draft weights, all used once per token.
+        weights = design.multipliers * (4 if mode == "draft" else 1)
+        assert design.rows * design.tile_depth(mode) == weights
+        assert design.peak_macs_per_cycle(mode) * design.beats_per_token(mode) == weights
+        assert design.macs_per_cycle(mode, tokens) * cycles == pytest.approx(weights * tokens)
+        assert design.macs_per_cycle(mode, tokens) <= design.peak_macs_per_cycle(mode)
+        bound_by_computing = tokens >= design.balance_tokens(mode)
+        assert (cycles == design.compute_cycles(mode, tokens)) == bound_by_computing
+
+
+def _is_legal(rows, columns, words):
+    try:
+        Parameters(rows=rows, columns=columns, port_words=words)
+    except ParameterError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("rows", range(1, 9))
+def test_a_port_is_legal_exactly_if_its_transfers_fill_part_of_one_row_or_whole_rows(rows):
+    for columns, words in product(range(1, 9), range(1, 70)):
+        transfers = [range(start, start + words) for start in range(0, rows * columns, words)]
+        fits = (rows * columns) % words == 0 and all(
+            words % columns == 0 or words_of[0] // columns == words_of[-1] // columns
+            for words_of in transfers
+        )
+        assert _is_legal(rows, columns, words) == fits, (columns, words)
