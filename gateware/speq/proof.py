@@ -10,7 +10,7 @@ from amaranth.hdl import Assert, Assume, Module, ResetSignal, Signal, Value, Val
 from amaranth.lib import wiring
 
 from speq.block import Block, module_name, modules
-from speq.yosys import run_yosys
+from speq.yosys import run_yosys, verilog_from_rtlil
 
 __all__ = ["Harness", "Verdict", "held", "prove"]
 
@@ -80,7 +80,8 @@ def prove(
     folder : Path
         Where the circuit is written.
     blocks : iterable of Block
-        The blocks that it places, each with those below it. Of two of one name the first counts.
+        The blocks that it places, each with those below it; what is proved is their emitted
+        Verilog. Of two of one name the first counts.
     bound : int, optional
         Look only at runs of so many cycles, the first of reset. Otherwise the proof is by
         induction, for runs of any length.
@@ -102,15 +103,18 @@ def prove(
         for part in modules(block):
             found.setdefault(module_name(part), part)
     texts = [rtlil.convert(block, name=name, emit_src=False) for name, block in found.items()]
-    texts.append(rtlil.convert(harness, name="harness", emit_src=False))
-    (folder / "proof.il").write_text("\n".join(texts), encoding="utf-8")
+    emitted = verilog_from_rtlil("\n".join(texts)) if texts else ""
+    (folder / "blocks.v").write_text(emitted, encoding="utf-8")
+    surroundings = rtlil.convert(harness, name="harness", emit_src=False)
+    (folder / "harness.il").write_text(surroundings, encoding="utf-8")
     how = f"-maxsteps {max_steps if bound is None else bound}"
     if bound is not None:
         how += " -tempinduct-baseonly"
     ties = " ".join(f"-prove {left} {right}" for left, right in equal)
     log = run_yosys(
         [
-            "read_rtlil proof.il",
+            "read_rtlil harness.il",
+            "read_verilog blocks.v",
             "hierarchy -top harness",
             "proc",
             "flatten",
