@@ -303,9 +303,7 @@ def _gate_lines(
         if bit in names:
             stack.pop()
             continue
-        gate = driver.get(bit)
-        if gate is None:
-            raise BitParallelError(f"{top} has a wire that nothing drives (bit {bit})")
+        gate = driver[bit]
         reads = [bits[0] for port, bits in gate["connections"].items() if port != "Y"]
         missing = [read for read in reads if read not in names]
         if missing:
