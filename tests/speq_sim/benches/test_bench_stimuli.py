@@ -69,5 +69,7 @@ def test_a_field_that_the_design_lacks_must_carry_nothing():
     streams = {name: Stream(name, "in", 1, {"last": flag}) for name in ("tiles", "results")}
     design = Design("speq_bare", {}, {}, streams)
     job = random_job(np.random.default_rng(4), TINY, "draft", tokens=1, outputs=1, depth=1)
-    with pytest.raises(ValueError, match=r"speq_bare has no field (first|last_token|mode) in tiles"):
+    with pytest.raises(
+        ValueError, match=r"speq_bare has no field (first|last_token|mode) in tiles"
+    ):
         job_payloads(design, TINY, [job])
