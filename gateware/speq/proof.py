@@ -16,6 +16,9 @@ __all__ = ["Harness", "Verdict", "held", "prove"]
 
 _STARTED = "started"
 
+_TIMEOUT = 600.0
+"""Seconds after which a proof is given up."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -94,7 +97,7 @@ def prove(
     Raises
     ------
     speq.yosys.YosysError
-        If Yosys fails.
+        If Yosys fails, or takes ten minutes.
     RuntimeError
         If nothing is asserted, or the solver does not end as expected.
     """
@@ -128,6 +131,7 @@ def prove(
             f"sat -seq 1 -tempinduct {how} -set-assumes -prove-asserts {ties} harness",
         ],
         directory=folder,
+        timeout=_TIMEOUT,
     )
     if "Import proof for assert" not in log:
         raise RuntimeError("the harness asserts nothing")
