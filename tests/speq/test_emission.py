@@ -11,12 +11,15 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from array_designs import random_of
 
 from speq import emission
 from speq.emission import LATENCY, emit
 from speq.parameters import PRESETS, Parameters
 from speq.yosys import YosysError, run_yosys
+from speq_sim.benches.compiled import Compiled
 from speq_sim.benches.simulators import lint
+from speq_sim.benches.stimuli import job_payloads, random_job
 
 TINY = PRESETS["tiny"]
 STAGES = ("columns", "multiply", "reduce", "accumulate", "round")
@@ -243,6 +246,22 @@ def test_the_side_car_restates_the_parameters(design):
             assert eval(formula, {"__builtins__": {}}, values) == values[key]
     assert tuple(LATENCY) == STAGES
     assert side_car["latency"] == {**dict.fromkeys(STAGES, 1), "total": 5}
+
+
+def test_latencies_are_those_of_a_simulation(emitted, tmp_path):
+    design, parameters = emitted("lanes_1"), DESIGNS["lanes_1"]
+    compiled = Compiled(design.files.verilog, design.files.side_car, tmp_path)
+    random = random_of("latency")
+    for mode in parameters.modes:
+        shape = {"outputs": parameters.rows, "depth": parameters.tile_depth(mode)}
+        job = random_job(random, parameters, mode, tokens=1, kind="normal", **shape)
+        work = job_payloads(compiled.design, parameters, [job])
+        counts = compiled.play(work, 1).counts
+        beats, results = counts["activations"], counts["results"]
+        assert beats["transfers"] == parameters.beats_per_token(mode)
+        assert results["first_cycle"] - beats["last_cycle"] == design.side_car["latency"]["total"]
+        # A tile's first beat may follow its last words at once.
+        assert beats["first_cycle"] - counts["weights"]["last_cycle"] == 1
 
 
 def test_the_core_file_names_the_verilog_and_its_top(design):
