@@ -228,6 +228,22 @@ def test_the_side_car_has_the_ports_of_the_top_module(design):
     assert found == wanted
 
 
+def test_payloads_have_the_widths_of_the_manual(design):
+    """docs/architecture.md, "Ports"."""
+    p = Parameters(**design.side_car["parameters"])
+    token = (p.tokens - 1).bit_length()
+    tables = max(p.tables - 1, 0).bit_length()
+    draft = 1 if p.drafts else 0
+    lanes = p.draft_lanes if p.drafts else 1
+    result = {"fp32": 32, "fp16": 16}[p.result_format]
+    assert {name: stream["bits"] for name, stream in design.side_car["streams"].items()} == {
+        "tiles": draft * (2 + p.rows * (tables + 7)) + 2 + token,
+        "weights": 16 * p.port_words,
+        "activations": p.columns * lanes * (16 + 4 * draft),
+        "results": p.rows * result + token + 1,
+    }
+
+
 def test_the_side_car_restates_the_parameters(design):
     side_car = design.side_car
     parameters = Parameters(**side_car["parameters"])
