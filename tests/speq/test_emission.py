@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,7 +28,6 @@ STAGES = ("columns", "multiply", "reduce", "accumulate", "round")
 
 DESIGNS = {
     "tiny": TINY,
-    "lanes_2": TINY.replace(draft_lanes=2),
     "lanes_1": TINY.replace(draft_lanes=1),
     "verify_only": TINY.verify_only(),
     "one_token": TINY.replace(tokens=1, family="speq", result_format="fp16"),
@@ -183,7 +184,9 @@ def test_output_names_no_time_path_source_line_or_tool(design):
     year = time.strftime("%Y")
     for text in texts:
         assert "(* src" not in text
-        assert not re.search(r"\.py\b|\.cc\b|\.il\b|/home|/tmp|/root|/usr", text)
+        assert not re.search(r"\.py\b|\.cc\b|\.il\b", text)
+        for folder in (Path(__file__).parents[2], tempfile.gettempdir(), sys.prefix):
+            assert str(folder) not in text
         assert "Yosys" not in text
         assert "Amaranth" not in text
         assert not re.search(rf"\b{year}-\d\d", text)
