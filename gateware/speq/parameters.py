@@ -184,6 +184,7 @@ class Parameters:
 
     def peak_macs_per_cycle(self, mode: str) -> int:
         """Multiply-accumulates of the whole array per cycle when computing is the bound."""
+        self._require(mode)
         return self.multipliers * (self.draft_lanes if mode == "draft" else 1)
 
     def macs_per_cycle(self, mode: str, tokens: int) -> float:

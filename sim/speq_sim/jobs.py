@@ -65,7 +65,8 @@ class Job:
         if not self.tokens or not self.outputs or not 0 < self.depth <= MAX_PRODUCTS:
             raise ValueError(
                 f"a job of M = {self.tokens}, N = {self.outputs}, K = {self.depth} cannot be run: "
-                f"each must be 1 or more, and K {MAX_PRODUCTS} at most"
+                f"each must be 1 or more, and K {MAX_PRODUCTS} at most: split a longer matrix "
+                f"along k"
             )
         if self.codes.shape[1] != self.depth:
             raise ValueError(

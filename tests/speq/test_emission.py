@@ -381,6 +381,16 @@ def test_files_of_an_earlier_run_are_left_when_yosys_fails(tmp_path, monkeypatch
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_no_temporary_file_is_left_when_the_disk_fails(tmp_path, monkeypatch):
+    def fail(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        emit(TINY, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 # Growth ---------------------------------------------------------------------------------------
 
 

@@ -290,10 +290,7 @@ def test_an_illegal_override_is_refused():
         lambda p, mode: p.compute_cycles(mode, 1),
         lambda p, mode: p.tile_cycles(mode, 1),
         lambda p, mode: p.balance_tokens(mode),
-        pytest.param(
-            lambda p, mode: p.peak_macs_per_cycle(mode),
-            marks=pytest.mark.xfail(strict=True, reason="peak_macs_per_cycle checks no mode"),
-        ),
+        lambda p, mode: p.peak_macs_per_cycle(mode),
         lambda p, mode: p.macs_per_cycle(mode, 1),
     ],
 )

@@ -10,9 +10,11 @@ from speq.parameters import PRESETS, ParameterError, Parameters
 from speq_sim import golden
 from speq_sim.tiling import Job, Schedule, expected, transfers
 
+TINY = PRESETS["tiny"].replace(family="fitted-8")
+
 
 def make_family(seed):
-    """Eight legal tables, under the name that the preset designs have."""
+    """Eight legal tables, under the name that the designs below have."""
     rng = np.random.default_rng(seed)
     pool = np.repeat(np.arange(8), 16)
     tables = tuple(CodeTable(tuple(rng.permutation(pool)[:64].tolist())) for _ in range(8))
@@ -146,6 +148,7 @@ def designs(draw):
         if rows * columns % words == 0 and (words % columns == 0 or columns % words == 0)
     ]
     return Parameters(
+        family="fitted-8",
         rows=rows,
         columns=columns,
         port_words=draw(st.sampled_from(ports)),
@@ -183,7 +186,7 @@ def test_streams_give_the_golden_results(design, shapes, seed, special):
 
 
 def test_mode_changes_at_every_tile():
-    design, tables = PRESETS["tiny"], make_family(7)
+    design, tables = TINY, make_family(7)
     rng = np.random.default_rng(7)
     depth = {"draft": 4 * design.columns, "packed": design.columns, "plain": design.columns}
     kinds = ["draft", "packed", "draft", "plain", "draft"]
@@ -201,7 +204,7 @@ def test_mode_changes_at_every_tile():
 
 def test_word_order_of_a_draft_tile():
     """Spelled out for C = 2, L = 2: 8 inputs in two beats, nibbles from the low end up."""
-    design = Parameters(rows=1, columns=2, port_words=2, draft_lanes=2)
+    design = Parameters(rows=1, columns=2, port_words=2, draft_lanes=2, family="fitted-8")
     x = np.arange(8, dtype=np.uint16).view(np.float16)[None, :]
     nibbles = np.arange(8, dtype=np.uint8)[None, :]
     schedule = Schedule(design, [Job.draft(nibbles, x, make_family(0))])
@@ -210,7 +213,7 @@ def test_word_order_of_a_draft_tile():
 
 
 def test_padding_words_are_zero_in_the_table_of_their_row():
-    design = Parameters(rows=4, columns=4, port_words=4)
+    design = Parameters(rows=4, columns=4, port_words=4, family="fitted-8")
     tables = make_family(3)
     values = np.full((2, 3), 0.75, dtype=np.float16)
     job = Job.packed(values, np.ones((1, 3), np.float16), tables, [5, 2])
@@ -221,7 +224,7 @@ def test_padding_words_are_zero_in_the_table_of_their_row():
 
 
 def test_a_design_without_draft_runs_plain_jobs():
-    design = PRESETS["tiny"].verify_only()
+    design = TINY.verify_only()
     rng = np.random.default_rng(1)
     job = make_job(rng, "plain", 5, 9, 6, make_family(1))
     schedule, results = play(design, [job], make_family(1))
@@ -233,7 +236,7 @@ def test_a_design_without_draft_runs_plain_jobs():
 
 
 def test_results_out_of_order_are_refused():
-    design, tables = PRESETS["tiny"], make_family(1)
+    design, tables = TINY, make_family(1)
     job = make_job(np.random.default_rng(1), "plain", 4, 4, 3, tables)
     schedule, results = play(design, [job], tables)
     assert same(schedule.collect(schedule.results())[0], expected(job, design))
@@ -246,7 +249,7 @@ def test_results_out_of_order_are_refused():
 
 
 def test_jobs_that_a_design_cannot_run():
-    tiny, tables = PRESETS["tiny"], make_family(1)
+    tiny, tables = TINY, make_family(1)
     rng = np.random.default_rng(1)
     with pytest.raises(ParameterError, match="mode 'draft' is not built into design"):
         Schedule(tiny.verify_only(), [make_job(rng, "draft", 4, 4, 1, tables)])
@@ -273,3 +276,17 @@ def test_jobs_with_wrong_parts():
         Job.draft(np.zeros((2, 4), np.uint8), x, tables, [0, 8])
     with pytest.raises(ValueError, match=r"column shifts reach from 0 to 16"):
         Job.packed(np.zeros((2, 4), np.float16), x, tables, shifts=np.array([0, 0, 0, 16]))
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_dot_product_that_could_overflow_is_refused(plain):
+    depth = 65_536
+    for extra in (0, 1):
+        activations = np.zeros((1, depth + extra), np.float16)
+        weights = np.zeros((1, depth + extra), np.float16 if plain else np.uint8)
+        make = Job.plain if plain else lambda w, x: Job.draft(w, x, family("bsfp"))
+        if extra:
+            with pytest.raises(ValueError, match="K 65536 at most: split a longer matrix along k"):
+                make(weights, activations)
+        else:
+            assert make(weights, activations).depth == depth
