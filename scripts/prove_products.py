@@ -27,6 +27,7 @@ from speq.parameters import Parameters
 from speq.product_stage import ProductStage
 from speq.yosys import verilog_from_rtlil
 from speq_sim.bit_parallel import BitParallelError
+from speq_sim.cplusplus import CompilerError
 from speq_sim.products import ACTIVATIONS, WEIGHTS, ProductCheck
 
 _BASE = Parameters(name="products", rows=1, columns=1, port_words=1)
@@ -126,4 +127,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    _cli.main(run, expected=(BitParallelError,))
+    _cli.main(run, expected=(BitParallelError, CompilerError))

@@ -23,10 +23,11 @@ from speq_sim.benches.finding import SimulatorError
 from speq_sim.benches.packed_tile import read
 from speq_sim.benches.real_tile import COMPILED, describe, simulate
 from speq_sim.benches.simulators import SimulationError
+from speq_sim.cplusplus import CompilerError
 
 TILE = Path(__file__).parents[1] / "tests/data/smollm2-135m-q-proj.safetensors"
 
-ERRORS = (SimulatorError, SimulationError, CompiledError)
+ERRORS = (SimulatorError, SimulationError, CompiledError, CompilerError)
 
 RUNS = ("draft", "verify", "changing")
 

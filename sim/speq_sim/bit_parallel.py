@@ -7,11 +7,7 @@ short runs that have nothing to do with each other.
 
 import ctypes
 import dataclasses
-import hashlib
 import json
-import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq.yosys import run_yosys
+from speq_sim.cplusplus import compile_shared, library_path
 
 __all__ = ["LANES", "BitParallelError", "Circuit", "Netlist", "compile_library", "netlist"]
 
@@ -139,30 +136,19 @@ def compile_library(netlist: Netlist, build_dir: Path, driver: Path | None = Non
 
     Raises
     ------
-    BitParallelError
+    CompilerError
         If there is no C++ compiler, or it fails.
     """
     tail = _RUNNER if driver is None else driver.read_text(encoding="utf-8")
     text = netlist.source + tail
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    library = build_dir.resolve() / f"{netlist.top}-{key}.so"
+    library = library_path(build_dir, netlist.top, text)
     if library.exists():
         return library
-    compiler = next(filter(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++")), "")
-    if not compiler:
-        raise BitParallelError("no C++ compiler was found: install g++, or set CXX to one")
     library.parent.mkdir(parents=True, exist_ok=True)
-    source, partial = library.with_suffix(".cc"), library.with_suffix(f".{os.getpid()}.partial")
+    source = library.with_suffix(".cc")
     source.write_text(text, encoding="utf-8")
-    command = [compiler, "-std=c++17", "-O3", "-march=native", "-fno-trapping-math"]
-    done = subprocess.run(
-        [*command, "-shared", "-fPIC", str(source), "-o", str(partial)],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise BitParallelError(f"{compiler} failed on {netlist.top}: {done.stderr[-2000:]}")
-    partial.replace(library)
+    options = ["-O3", "-march=native", "-fno-trapping-math"]
+    compile_shared(source, library, options, netlist.top)
     return library
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from speq.yosys import YosysError
 from speq_sim.bit_parallel import BitParallelError, Circuit, compile_library, netlist
+from speq_sim.cplusplus import CompilerError
 
 ADDER = """
 module adder(input [6:0] a, b, input minus, output [7:0] y, output any, input unused);
@@ -51,11 +52,11 @@ def test_compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     circuit = netlist("module b(input a, output y); assign y = a; endmodule", "b")
     broken = tmp_path / "broken.cc"
     broken.write_text("this is no C++", encoding="utf-8")
-    with pytest.raises(BitParallelError, match=r"failed on b: .*this"):
+    with pytest.raises(CompilerError, match=r"failed on b: .*this"):
         compile_library(circuit, tmp_path, broken)
     library = compile_library(circuit, tmp_path)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CXX", "nothing")
     assert compile_library(circuit, tmp_path) == library
-    with pytest.raises(BitParallelError, match="install g\\+\\+"):
+    with pytest.raises(CompilerError, match="install g\\+\\+"):
         compile_library(circuit, tmp_path / "elsewhere")

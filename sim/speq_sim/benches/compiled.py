@@ -7,10 +7,6 @@ but nothing is monitored: the handshakes are the business of the other benches.
 
 import ctypes
 import dataclasses
-import hashlib
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from speq.yosys import run_yosys
 from speq_sim.benches.cases import INPUTS, STREAMS
 from speq_sim.benches.payload import Design
+from speq_sim.cplusplus import compile_shared, compiler, library_path
 
 __all__ = ["Compiled", "CompiledError", "Played"]
 
@@ -27,7 +24,7 @@ _PLAYER = Path(__file__).with_name("compiled_player.cc")
 
 
 class CompiledError(RuntimeError):
-    """The design cannot be compiled or did not finish its work."""
+    """The design did not finish its work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Compiled:
 
     Raises
     ------
-    CompiledError
+    CompilerError
         If there is no C++ compiler, or it fails.
     """
 
@@ -133,13 +130,10 @@ class Compiled:
 
     def _build(self, verilog: Path, build_dir: Path) -> Path:
         text = verilog.read_text(encoding="utf-8") + _PLAYER.read_text(encoding="utf-8")
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        library = build_dir.resolve() / f"{self.design.top}-{key}.so"
+        library = library_path(build_dir, self.design.top, text)
         if library.exists():
             return library
-        compiler = next(filter(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++")), "")
-        if not compiler:
-            raise CompiledError("no C++ compiler was found: install g++, or set CXX to one")
+        compiler()  # before the long part
         library.parent.mkdir(parents=True, exist_ok=True)
         source = library.with_suffix(".cc")
         run_yosys(
@@ -152,15 +146,9 @@ class Compiled:
                 f'write_cxxrtl -noflatten -O6 -g0 "{source}"',
             ]
         )
-        partial = library.with_suffix(f".{os.getpid()}.partial")
-        command = [compiler, "-std=c++17", "-O1", "-shared", "-fPIC", f"-I{_runtime()}"]
-        command += [f'-DDESIGN_SOURCE="{source}"', f"-DDESIGN_TOP={_mangled(self.design.top)}"]
-        done = subprocess.run(
-            [*command, str(_PLAYER), "-o", str(partial)], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise CompiledError(f"{compiler} failed on {self.design.top}: {done.stderr[-2000:]}")
-        partial.replace(library)
+        options = ["-O1", f"-I{_runtime()}", f'-DDESIGN_SOURCE="{source}"']
+        options.append(f"-DDESIGN_TOP={_mangled(self.design.top)}")
+        compile_shared(_PLAYER, library, options, self.design.top)
         return library
 
 

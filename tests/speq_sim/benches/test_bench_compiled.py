@@ -6,6 +6,7 @@ from toy_stream import emit, payloads
 
 from speq_sim.benches.cases import STREAMS
 from speq_sim.benches.compiled import Compiled, CompiledError
+from speq_sim.cplusplus import CompilerError
 
 TRANSFERS = 1000
 
@@ -43,5 +44,5 @@ def test_a_design_that_stops_is_reported(tmp_path):
 
 def test_without_a_compiler(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(CompiledError, match=r"install g\+\+"):
+    with pytest.raises(CompilerError, match=r"install g\+\+"):
         Compiled(*emit(tmp_path), tmp_path / "build")
