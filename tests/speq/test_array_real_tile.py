@@ -53,6 +53,11 @@ def test_one_mode_and_a_shape_that_fills_no_tile(tmp_path):
     assert Path(figures["waveform"]).stat().st_size > 0
 
 
+def test_the_compiled_simulation_records_no_waves(tmp_path):
+    with pytest.raises(ValueError, match="records no waveform"):
+        _simulate(TINY, _tile(TINY, 4, 16), tmp_path, simulator=COMPILED, waves=True)
+
+
 def test_a_design_without_draft_takes_the_weights_unpacked(tmp_path):
     parameters = DESIGNS["tiny_verify_only"]
     figures = _simulate(parameters, _tile(parameters, 8, 16), tmp_path)

@@ -78,7 +78,8 @@ def simulate(
         ``"icarus"``, ``"verilator"`` (both under cocotb, streams monitored) or :data:`COMPILED`;
         by default Icarus, and where it is missing the compiled one.
     seed, waves
-        See :func:`speq_sim.benches.running.play`; only cocotb records waves.
+        See :func:`speq_sim.benches.running.play`. Only cocotb records waves, under Icarus or, where
+        it is missing, Verilator.
 
     Returns
     -------
@@ -95,12 +96,19 @@ def simulate(
     ------
     SimulatorError
         If there is no simulator.
+    ValueError
+        If a run does not exist, or waves are asked of the compiled simulation.
     """
     design = Design.load(side_car)
     runs = _runs(parameters, tile, modes)
     cases = [case_of(name, design, parameters, jobs) for name, jobs in runs.items()]
-    if simulator is None and not icarus_is_there():
+    if simulator is None and not waves and not icarus_is_there():
         simulator = COMPILED
+    if simulator == COMPILED and waves:
+        raise ValueError(
+            "the compiled simulation records no waveform: leave waves out, or use icarus or "
+            "verilator"
+        )
     if simulator == COMPILED:
         played = _play_compiled(verilog, side_car, cases, folder, seed)
     else:

@@ -44,7 +44,7 @@ BUILD_ARGUMENTS: dict[str, tuple[str, ...]] = {
 LINT_WAIVERS: dict[str, str] = {
     "DECLFILENAME": "one file holds all modules of a design, and is named after the top one",
     "WIDTHEXPAND": "Yosys leaves operands narrower than the sum; Verilog extends them as meant",
-    "WIDTHTRUNC": "Yosys writes an indexed choice as a shift of which the low bits are kept",
+    "WIDTHTRUNC": "Yosys writes x == 0 as !x, and an indexed choice as a shift cut to size",
     "PROCASSINIT": "registers have the power-up value that FPGAs honour, besides their reset",
     "UNUSEDSIGNAL": "a sum's carry or a field of a bus may have no reader",
 }
