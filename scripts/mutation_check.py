@@ -22,9 +22,9 @@ from typing import Any
 from rich.table import Table
 
 import _cli
-from speq_sim.mutants import MUTANTS, Mutant
-from speq_sim.mutation import MutationError
-from speq_sim.mutation_bench import DESIGNS, Bench, Outcome
+from speq_sim.proofs.mutants import MUTANTS, Mutant
+from speq_sim.proofs.mutation import MutationError
+from speq_sim.proofs.mutation_bench import DESIGNS, Bench, Outcome
 
 
 def arguments() -> argparse.Namespace:

@@ -26,9 +26,9 @@ from speq.emission import design_rtlil
 from speq.parameters import Parameters
 from speq.product_stage import ProductStage
 from speq.yosys import verilog_from_rtlil
-from speq_sim.bit_parallel import BitParallelError
 from speq_sim.cplusplus import CompilerError
-from speq_sim.products import ACTIVATIONS, WEIGHTS, ProductCheck
+from speq_sim.proofs.bit_parallel import BitParallelError
+from speq_sim.proofs.products import ACTIVATIONS, WEIGHTS, ProductCheck
 
 _BASE = Parameters(name="products", rows=1, columns=1, port_words=1)
 

@@ -18,7 +18,7 @@ from speq.block import place
 from speq.formats import encode, family
 from speq.parameters import TABLE_NAMES, WORD_BITS, Parameters
 from speq.proof import Harness, Verdict, prove
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 PATTERNS = np.arange(1 << 16, dtype=np.uint16)[np.arange(1 << 16) & 0x4000 == 0]
 """All patterns below 2; bit 14 is clear."""

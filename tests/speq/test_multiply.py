@@ -15,8 +15,8 @@ from speq.multiply import PRODUCT_BITS, Multiplier
 from speq.parameters import Parameters
 from speq.product_stage import ProductStage
 from speq.yosys import verilog_from_rtlil
-from speq_sim.bit_parallel import Circuit
-from speq_sim.products import ProductCheck
+from speq_sim.proofs.bit_parallel import Circuit
+from speq_sim.proofs.products import ProductCheck
 
 BASE = Parameters(name="multiply", rows=1, columns=1, port_words=1)
 DESIGNS = {

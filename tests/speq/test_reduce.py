@@ -12,7 +12,7 @@ from speq.block import place
 from speq.layouts import Specials, product_layout
 from speq.parameters import Parameters
 from speq.proof import Harness, Verdict, prove
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 LARGEST_SHIFT = 58
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 
 from speq.proof import Harness, held, prove
 from speq.streams import StreamRegister
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 BITS = 4
 

@@ -23,7 +23,7 @@ from speq.parameters import Parameters
 from speq.proof import Harness, Verdict, held, prove
 from speq.row import Row
 from speq.yosys import YosysError, run_yosys
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 BOUNDS = {2: 15, 4: 13}
 """Cycles looked at, one of them of reset, by the words that load per cycle: enough for four

@@ -15,7 +15,7 @@ from speq.block import place
 from speq.layouts import Mode, loaded_layout, payload_shape, tile_stream, weight_stream
 from speq.parameters import Parameters
 from speq.proof import Harness, Verdict, held, prove
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 DESIGNS = {
     "word_by_word": Parameters(rows=2, columns=2, port_words=1, tokens=2, family="fitted-4"),

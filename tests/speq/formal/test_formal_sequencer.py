@@ -15,7 +15,7 @@ from speq.block import place
 from speq.layouts import Mode, loaded_layout
 from speq.parameters import Parameters
 from speq.proof import Harness, Verdict, held, prove
-from speq_sim.mutation import mutated_module
+from speq_sim.proofs.mutation import mutated_module
 
 BASE = Parameters(name="proof", rows=1, columns=1, port_words=1)
 DESIGNS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speq_sim.bit_parallel import Netlist, compile_library, netlist
+from speq_sim.proofs.bit_parallel import Netlist, compile_library, netlist
 
 __all__ = ["ACTIVATIONS", "WEIGHTS", "ProductCheck"]
 
@@ -29,11 +29,11 @@ class ProductCheck:
     top : str
         Name of its module.
     build_dir : Path
-        As in :func:`speq_sim.bit_parallel.compile_library`.
+        As in :func:`speq_sim.proofs.bit_parallel.compile_library`.
 
     Raises
     ------
-    speq_sim.bit_parallel.BitParallelError
+    speq_sim.proofs.bit_parallel.BitParallelError
         If there is no C++ compiler, or it fails.
     """
 

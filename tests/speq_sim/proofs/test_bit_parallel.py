@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from speq.yosys import YosysError
-from speq_sim.bit_parallel import BitParallelError, Circuit, compile_library, netlist
 from speq_sim.cplusplus import CompilerError
+from speq_sim.proofs.bit_parallel import BitParallelError, Circuit, compile_library, netlist
 
 ADDER = """
 module adder(input [6:0] a, b, input minus, output [7:0] y, output any, input unused);

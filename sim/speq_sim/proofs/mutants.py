@@ -18,7 +18,7 @@ class Mutant:
     old, new : str
         Text that the file has exactly once, and what takes its place.
     design : str
-        Design of the bench that plays it first (:data:`speq_sim.mutation_bench.DESIGNS`).
+        Design of the bench that plays it first (:data:`speq_sim.proofs.mutation_bench.DESIGNS`).
     """
 
     name: str

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import speq
-from speq_sim.mutants import MUTANTS, Mutant
-from speq_sim.mutation import MutationError, mutated_module, replaced
-from speq_sim.mutation_bench import DESIGNS, Bench
+from speq_sim.proofs.mutants import MUTANTS, Mutant
+from speq_sim.proofs.mutation import MutationError, mutated_module, replaced
+from speq_sim.proofs.mutation_bench import DESIGNS, Bench
 
 SUBSET = (
     "sticky_dropped",

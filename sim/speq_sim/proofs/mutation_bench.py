@@ -25,8 +25,8 @@ from speq_sim.benches.compiled import Compiled, CompiledError
 from speq_sim.benches.payload import Design
 from speq_sim.benches.stimuli import KINDS, job_payloads, random_job, random_jobs
 from speq_sim.jobs import Job
-from speq_sim.mutants import Mutant
-from speq_sim.mutation import MutationError, replaced
+from speq_sim.proofs.mutants import Mutant
+from speq_sim.proofs.mutation import MutationError, replaced
 
 __all__ = ["DESIGNS", "Bench", "Outcome"]
 
