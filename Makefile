@@ -32,9 +32,9 @@ check: $(VENV)/installed-dev
 	@$(PY) -m ruff check $(SOURCES)
 	@$(PY) -m ruff format --check $(SOURCES)
 
-# Icarus Verilog through apt where that is allowed, else the simulator that pip installed.
+# Icarus Verilog and libpython through apt where that is allowed, else what pip installed.
 simulator: $(VENV)/installed-dev
-	@sh .ci/install-icarus
+	@sh .ci/install-simulator $(PYTHON)
 	@$(PY) -c "from speq_sim.benches.simulators import describe; print('Simulator:', describe())"
 
 $(VENV)/created:
