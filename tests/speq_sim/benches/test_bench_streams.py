@@ -1,5 +1,6 @@
 """The drivers and the monitor on a toy design, right and with each rule of the contract broken."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,14 @@ def test_pauses_resets_and_a_shy_sink_lose_nothing(tmp_path):
         ("waits", {"ready_after_valid": True}, "deadlock"),
         ("withdraws", {"pauses": STALLS}, "withdrawn before its transfer"),
         ("changes", {"pauses": STALLS}, "replaced by"),
-        ("undefined", {}, "undefined bits while valid"),
+        pytest.param(
+            "undefined",
+            {},
+            "undefined bits while valid",
+            marks=pytest.mark.skipif(
+                shutil.which("iverilog") is None, reason="Verilator has no undefined bits"
+            ),
+        ),
         ("drops", {}, "deadlock"),
         ("stops", {}, "deadlock"),
         ("repeats", {"pauses": STALLS}, "result .* of 400 differs|results, but"),
