@@ -1,6 +1,7 @@
 import gzip
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,22 +27,7 @@ module {top}(input clk, input [7:0] a, b, output [7:0] x, y);
 endmodule
 """
 
-LIBRARY = """
-library (toy) {
-  delay_model : table_lookup; time_unit : "1ns"; capacitive_load_unit (1, pf);
-  cell (INV)  { area : 2; pin (A) { direction : input; } pin (Y) { direction : output;
-    function : "(!A)"; } }
-  cell (BUF)  { area : 4; pin (A) { direction : input; } pin (Y) { direction : output;
-    function : "A"; } }
-  cell (NAND) { area : 3; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(!(A B))"; } }
-  cell (NOR)  { area : 3; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(!(A+B))"; } }
-  cell (DFF)  { area : 11; ff (IQ, IQN) { clocked_on : "CK"; next_state : "D"; }
-    pin (D) { direction : input; } pin (CK) { direction : input; clock : true; }
-    pin (Q) { direction : output; function : "IQ"; } }
-}
-"""
+LIBRARY = (Path(__file__).parents[1] / "data" / "toy.lib").read_text()
 
 
 def emit(parameters, directory):

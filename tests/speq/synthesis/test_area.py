@@ -1,6 +1,7 @@
 import gzip
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -48,26 +49,7 @@ endmodule
 
 MULTIPLY = "module multiply(input [10:0] a, b, output [21:0] y); assign y = a * b; endmodule"
 
-LIBRARY = """
-library (toy) {
-  delay_model : table_lookup; time_unit : "1ns"; capacitive_load_unit (1, pf);
-  cell (INV)  { area : 2; pin (A) { direction : input; } pin (Y) { direction : output;
-    function : "(!A)"; } }
-  cell (BUF)  { area : 4; pin (A) { direction : input; } pin (Y) { direction : output;
-    function : "A"; } }
-  cell (NAND) { area : 3; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(!(A B))"; } }
-  cell (NOR)  { area : 3; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(!(A+B))"; } }
-  cell (AND)  { area : 4; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(A B)"; } }
-  cell (OR)   { area : 4; pin (A) { direction : input; } pin (B) { direction : input; }
-    pin (Y) { direction : output; function : "(A+B)"; } }
-  cell (DFF)  { area : 11; ff (IQ, IQN) { clocked_on : "CK"; next_state : "D"; }
-    pin (D) { direction : input; } pin (CK) { direction : input; clock : true; }
-    pin (Q) { direction : output; function : "IQ"; } }
-}
-"""
+LIBRARY = (Path(__file__).parents[2] / "data" / "toy.lib").read_text()
 
 
 @pytest.fixture
