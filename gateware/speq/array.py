@@ -181,7 +181,7 @@ class Array(Block):
             m.d.comb += row.token.eq(stages["reduce"].o.payload.token)
         if self.parameters.drafts:
             m.d.comb += row.draft.eq(stages["columns"].o.payload.draft)
-            if hasattr(row, "beat"):
+            if self.parameters.word_beats > 1:
                 m.d.comb += row.beat.eq(stages["columns"].o.payload.part)
 
     def _results(self, m: Module, rows: list[wiring.PureInterface], stage: StreamRegister) -> None:

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 from speq.block import Block
 from speq.layouts import (
     COLUMN_SHIFT_BITS,
+    LOW_BITS,
     SHIFT_BITS,
     SIGNIFICAND_BITS,
     Fp16,
@@ -24,7 +25,6 @@ from speq.parameters import Parameters
 
 __all__ = ["Column"]
 
-LOW_BITS = 6
 BLOCK_BITS = 6
 """Magnitude of a block-floating-point activation with four lanes."""
 

@@ -7,6 +7,7 @@ from amaranth.utils import bits_for
 from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = [
+    "LOW_BITS",
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",
     "SIGNIFICAND_BITS",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 SIGNIFICAND_BITS = 11
+LOW_BITS = 6
+"""Low part of a significand that is cut in two for the bricks."""
 SHIFT_BITS = 6
 """Left shift of a product into the fixed-point field: 0..58."""
 COLUMN_SHIFT_BITS = 4
@@ -212,8 +215,8 @@ def beat_layout(parameters: Parameters) -> data.StructLayout:
         fields["token"] = token_shape(parameters)
     if parameters.drafts:
         fields["draft"] = 1
-        if parameters.draft_lanes < DRAFTS_PER_WORD:
-            fields["part"] = range(DRAFTS_PER_WORD // parameters.draft_lanes)
+        if parameters.word_beats > 1:
+            fields["part"] = range(parameters.word_beats)
     return data.StructLayout(fields)
 
 

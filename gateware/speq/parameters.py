@@ -125,6 +125,11 @@ class Parameters:
         return self.draft_lanes if self.drafts else 1
 
     @property
+    def word_beats(self) -> int:
+        """Most beats that one token takes of a word: 4/L with DRAFT, else 1."""
+        return max(self.beats_per_token(mode) for mode in self.modes)
+
+    @property
     def tables(self) -> int:
         """Number of code tables in the family, 0 for a design without DRAFT."""
         if not self.drafts:

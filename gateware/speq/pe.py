@@ -10,6 +10,7 @@ from speq.arithmetic import lookup
 from speq.block import Block, place
 from speq.formats import family
 from speq.layouts import (
+    LOW_BITS,
     DraftWeight,
     Fp16,
     Specials,
@@ -19,11 +20,10 @@ from speq.layouts import (
     product_layout,
 )
 from speq.multiply import Multiplier
-from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
+from speq.parameters import WORD_BITS, Parameters
 
 __all__ = ["ProcessingElement"]
 
-LOW_BITS = 6
 DRAFT_BITS = 6
 
 
@@ -64,8 +64,8 @@ class ProcessingElement(Block):
         }
         if parameters.drafts:
             ports["draft"] = In(1)
-            if parameters.draft_lanes < DRAFTS_PER_WORD:
-                ports["beat"] = In(range(DRAFTS_PER_WORD // parameters.draft_lanes))
+            if parameters.word_beats > 1:
+                ports["beat"] = In(range(parameters.word_beats))
         super().__init__(parameters, ports, self.multiplier)
 
     def elaborate(self, platform: object) -> Module:
@@ -115,8 +115,8 @@ class ProcessingElement(Block):
     def _lane_drafts(self, word: Value) -> list[data.View]:
         """The draft weights that meet this beat, one per lane."""
         lanes = self.parameters.draft_lanes
-        if lanes < DRAFTS_PER_WORD:
-            word = word.word_select(self.beat, lanes * WORD_BITS // DRAFTS_PER_WORD)
+        if self.parameters.word_beats > 1:
+            word = word.word_select(self.beat, WORD_BITS // self.parameters.word_beats)
             word = Cat(word, Const(0, WORD_BITS - len(word)))
         drafts = data.View(draft_word, word)
         return [DraftWeight(drafts[lane]) for lane in range(lanes)]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from speq.accumulate import Accumulate
 from speq.block import Block, place
 from speq.layouts import ROW_EXPONENT_BITS, operand_layout, token_shape
-from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
+from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
 from speq.reduce import Reduce
 from speq.round import Round
@@ -75,8 +75,8 @@ class Row(Block):
                 "row_exponent": In(signed(ROW_EXPONENT_BITS)),
                 "draft_result": In(1),
             }
-            if parameters.draft_lanes < DRAFTS_PER_WORD:
-                ports["beat"] = In(range(DRAFTS_PER_WORD // parameters.draft_lanes))
+            if parameters.word_beats > 1:
+                ports["beat"] = In(range(parameters.word_beats))
         super().__init__(parameters, ports, self.pe, self.reducer, self.accumulator, self.rounder)
 
     def elaborate(self, platform: object) -> Module:
@@ -96,7 +96,7 @@ class Row(Block):
             ]
             if self.parameters.drafts:
                 m.d.comb += pe.draft.eq(self.draft)
-                if hasattr(pe, "beat"):
+                if self.parameters.word_beats > 1:
                     m.d.comb += pe.beat.eq(self.beat)
 
         accumulator = place(m, "accumulate", self.accumulator)

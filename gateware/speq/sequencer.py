@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from speq.block import Block
 from speq.layouts import Mode, beat_layout, loaded_layout
-from speq.parameters import DRAFTS_PER_WORD, Parameters
+from speq.parameters import Parameters
 
 __all__ = ["Sequencer"]
 
@@ -47,7 +47,7 @@ class Sequencer(Block):
         m = Module()
         active = Signal(loaded_layout(self.parameters), reset_less=True)
         token = Signal(range(self.parameters.tokens))
-        part = Signal(range(self._parts))
+        part = Signal(range(self.parameters.word_beats))
         running = Signal()
 
         header = Signal.like(active)
@@ -74,7 +74,7 @@ class Sequencer(Block):
             m.d.comb += beat.token.eq(token)
         if self.parameters.drafts:
             m.d.comb += beat.draft.eq(header.mode == Mode.DRAFT)
-        if self._parts > 1:
+        if self.parameters.word_beats > 1:
             m.d.comb += beat.part.eq(part)
 
         with m.If(take):
@@ -85,12 +85,7 @@ class Sequencer(Block):
                     m.d.sync += [token.eq(0), running.eq(0)]
         return m
 
-    @property
-    def _parts(self) -> int:
-        """Most beats that one token takes."""
-        return DRAFTS_PER_WORD // self.parameters.draft_lanes if self.parameters.drafts else 1
-
     def _is_last_part(self, header: data.View, part: Signal) -> object:
-        if self._parts == 1:
+        if self.parameters.word_beats == 1:
             return 1
-        return (header.mode == Mode.VERIFY) | (part == self._parts - 1)
+        return (header.mode == Mode.VERIFY) | (part == self.parameters.word_beats - 1)

@@ -404,3 +404,9 @@ def test_a_port_is_legal_exactly_if_its_transfers_fill_part_of_one_row_or_whole_
             for words_of in transfers
         )
         assert _is_legal(rows, columns, words) == fits, (columns, words)
+
+
+def test_beats_of_a_word():
+    beats = {lanes: TINY.replace(draft_lanes=lanes).word_beats for lanes in (1, 2, 4)}
+    assert beats == {1: 4, 2: 2, 4: 1}
+    assert TINY.replace(draft_lanes=1).verify_only().word_beats == 1
