@@ -5,9 +5,12 @@ hash seed, the day and the folder.
 """
 
 import dataclasses
+import gc
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +85,26 @@ def emit(parameters: Parameters, directory: str | Path) -> Emission:
 
 def design_rtlil(top: Block) -> str:
     """RTLIL of a block and all the blocks below it, each once."""
-    texts = (
-        rtlil.convert(block, name=module_name(block), emit_src=False) for block in modules(top)
-    )
+    with _no_garbage_collection():
+        texts = [
+            rtlil.convert(block, name=module_name(block), emit_src=False) for block in modules(top)
+        ]
     # Amaranth joins the names of plain submodules with dots, which Verilog must escape.
     return re.sub(
         r"\\speq_\w+(?:\.\w+)+", lambda name: name.group().replace(".", "_"), "\n".join(texts)
     )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Spare Amaranth's millions of short-lived nets the search for cycles: a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _describe(array: Array) -> dict[str, Any]:
