@@ -7,6 +7,7 @@ from amaranth.utils import bits_for
 from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = [
+    "COLUMN_SHIFT_BITS",
     "LOW_BITS",
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",

@@ -16,7 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["MODES", "PRESETS", "TABLE_NAMES", "ParameterError", "Parameters", "load"]
+__all__ = [
+    "MODES",
+    "PRESETS",
+    "TABLE_NAMES",
+    "ParameterError",
+    "Parameters",
+    "check_accelerator",
+    "load",
+]
 
 Mode = Literal["verify", "draft"]
 
@@ -32,6 +40,9 @@ WORD_BITS = 16
 DRAFTS_PER_WORD = 4
 MAX_DIMENSION = 256
 MAX_TOKENS = 64
+BOUNDARY_BYTES = 4096
+"""No AXI4 burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
+MAX_BURST_BEATS = 256
 MAX_PRODUCTS = 1 << 16
 """Longest dot product (k extent) whose exact sum is certain to fit the accumulator."""
 
@@ -71,6 +82,16 @@ class Parameters:
         What the design is meant for; a label carried into reports.
     clock_mhz : float
         Clock the design is meant for; carried into constraints and reports.
+    address_bits : int
+        Width of the memory addresses of the accelerator (16..64).
+    burst_beats : int
+        Longest burst that it reads, a power of two (1..256); shorter where 4 KB are less.
+    outstanding : int
+        Most bursts that it has asked for and not received (1..64).
+    activation_values : int
+        FP16 values that each of its two activation buffers holds.
+    queue_depth : int
+        Commands it takes ahead of the one at work (2..64).
 
     Raises
     ------
@@ -89,6 +110,11 @@ class Parameters:
     result_format: str = "fp32"
     target: str = "generic"
     clock_mhz: float = 500.0
+    address_bits: int = 40
+    burst_beats: int = 64
+    outstanding: int = 4
+    activation_values: int = 16384
+    queue_depth: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modes", _ordered_modes(self.modes))
@@ -98,6 +124,8 @@ class Parameters:
         _check_choice("draft_lanes", self.draft_lanes, (1, 2, 4))
         _check_int("port_words", self.port_words, 1, self.rows * self.columns)
         _check_port(self.port_words, self.rows, self.columns)
+        if self.drafts:
+            _check_quarters(self.load_cycles)
         _check_int("tokens", self.tokens, 1, MAX_TOKENS)
         _check_choice("family", self.family, TABLE_NAMES)
         _check_choice("result_format", self.result_format, RESULT_FORMATS)
@@ -111,6 +139,11 @@ class Parameters:
                 f"clock_mhz is {self.clock_mhz!r}, but must be a number of megahertz above 0 and "
                 f"below 100000"
             )
+        _check_int("address_bits", self.address_bits, 16, 64)
+        _check_choice("burst_beats", self.burst_beats, _powers_of_two(MAX_BURST_BEATS))
+        _check_int("outstanding", self.outstanding, 1, 64)
+        _check_int("activation_values", self.activation_values, self.columns * 4, 1 << 24)
+        _check_int("queue_depth", self.queue_depth, 2, 64)
 
     # Derived: what the design contains ------------------------------------------------------
 
@@ -157,6 +190,33 @@ class Parameters:
     def result_bits(self) -> int:
         """Width of one output element."""
         return 32 if self.result_format == "fp32" else 16
+
+    # Derived: the accelerator ------------------------------------------------------------------
+
+    @property
+    def bus_bytes(self) -> int:
+        """Width of the accelerator's memory port and data streams: 2*W bytes."""
+        return self.port_bits // 8
+
+    @property
+    def longest_burst(self) -> int:
+        """Beats of the longest burst: ``burst_beats``, or fewer where 4 KB hold no more."""
+        return min(self.burst_beats, BOUNDARY_BYTES // self.bus_bytes)
+
+    @property
+    def group_tiles(self) -> int:
+        """VERIFY tiles over the same inputs as one DRAFT tile: 4, or 1 without DRAFT."""
+        return DRAFTS_PER_WORD if self.drafts else 1
+
+    @property
+    def group_inputs(self) -> int:
+        """Inputs k of a group of tiles; the accelerator pads K to a multiple of them."""
+        return self.columns * self.group_tiles
+
+    @property
+    def activation_rows(self) -> int:
+        """Beats of activations that each of the two buffers holds."""
+        return self.activation_values // self.activations_per_beat
 
     # Derived: cycles ---------------------------------------------------------------------------
 
@@ -338,6 +398,40 @@ def _check_port(words: int, rows: int, columns: int) -> None:
         )
 
 
+def _check_quarters(load_cycles: int) -> None:
+    if load_cycles % DRAFTS_PER_WORD:
+        raise ParameterError(
+            f"rows * columns / port_words is {load_cycles}, but must be a multiple of 4 in a "
+            f'design with "draft", whose transfers each bring a quarter of four times as many '
+            f"words: raise rows or lower port_words"
+        )
+
+
+def check_accelerator(parameters: Parameters) -> None:
+    """Refuse a design point that is an array, but cannot stand behind an AXI bus.
+
+    Raises
+    ------
+    ParameterError
+        If the memory port is no AXI width, or does not fill rows evenly.
+    """
+    words = parameters.port_words
+    if words not in (2, 4, 8, 16, 32, 64):
+        raise ParameterError(
+            f"port_words is {words}, but the accelerator's AXI bus needs 2, 4, 8, 16, 32 or 64 "
+            f"(32 to 1024 bits)"
+        )
+    if parameters.columns % words:
+        raise ParameterError(
+            f"port_words is {words}, but must divide columns = {parameters.columns} in an "
+            f"accelerator: lower it, or use the array without a bus"
+        )
+
+
+def _powers_of_two(largest: int) -> tuple[int, ...]:
+    return tuple(1 << bit for bit in range(largest.bit_length()))
+
+
 def _ordered_modes(modes: Any) -> tuple[str, ...]:
     if isinstance(modes, str) or not isinstance(modes, list | tuple):
         raise ParameterError(f'modes is {modes!r}, but must be a list such as ["verify", "draft"]')
@@ -358,7 +452,15 @@ PRESETS: dict[str, Parameters] = {
         Parameters(name="tiny", rows=4, columns=4, port_words=4, tokens=4),
         Parameters(name="small", rows=8, columns=8, port_words=8, tokens=8),
         Parameters(name="edge", rows=16, columns=16, port_words=16, tokens=8),
-        Parameters(name="server", rows=64, columns=64, port_words=64, tokens=16),
+        Parameters(
+            name="server",
+            rows=64,
+            columns=64,
+            port_words=64,
+            tokens=16,
+            outstanding=8,
+            activation_values=131072,
+        ),
     )
 }
 """Named design points, smallest first; ``hw/<name>.toml`` spells out each."""

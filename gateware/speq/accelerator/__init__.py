@@ -1,0 +1,1 @@
+"""The unit: an array behind AXI buses, with memory layout, commands and registers."""
