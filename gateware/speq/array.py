@@ -30,7 +30,7 @@ from speq.layouts import (
     weight_stream,
 )
 from speq.loader import Loader
-from speq.parameters import WORD_BITS, Parameters
+from speq.parameters import Parameters
 from speq.row import Row
 from speq.sequencer import Sequencer
 from speq.streams import StreamRegister
@@ -147,21 +147,15 @@ class Array(Block):
     def _load_row(
         self, m: Module, number: int, row: wiring.PureInterface, loader: wiring.PureInterface
     ) -> None:
-        columns, words = self.parameters.columns, self.parameters.port_words
-        if words >= columns:
-            offered = loader.words.as_value().word_select(
-                number % (words // columns), columns * WORD_BITS
-            )
-            m.d.comb += [
-                row.words.eq(offered),
-                row.load.eq(loader.load[number * columns // words]),
-            ]
-        else:
-            groups = columns // words
-            m.d.comb += [
-                row.words.eq(loader.words),
-                row.load.eq(loader.load[number * groups : (number + 1) * groups]),
-            ]
+        """Each PE belongs to a group of W; group g listens to word bus g modulo their number."""
+        words, buses = self.parameters.port_words, len(loader.words)
+        first = number * self.parameters.columns
+        places = range(first, first + len(row.words))
+        groups = range(first // words, first // words + len(row.load))
+        m.d.comb += [
+            row.words.eq(Cat(loader.words[at // words % buses][at % words] for at in places)),
+            row.load.eq(Cat(loader.load[group] for group in groups)),
+        ]
 
     def _drive_row(
         self,

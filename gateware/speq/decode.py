@@ -4,7 +4,7 @@ A lookup and nothing else: no arithmetic, hence nothing to lose. One decoder ser
 port, so an array has W of them, not one per PE.
 """
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Value
+from amaranth.hdl import Array, Cat, Const, Module, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
@@ -24,20 +24,23 @@ class Decoder(Block):
     Members
     -------
     word : 16 bits
-        As fetched: a packed word, or a word that passes as it is.
+        As fetched.
     table : unsigned
         The row's code table; only with more than one.
     packed : 1 bit
-        Decode. Otherwise the word passes: plain FP16, or draft weights.
+        The word is packed: decode it.
+    plain : 1 bit
+        The word is an FP16 pattern: it passes.
     decoded : 16 bits
-        FP16 pattern, or the word.
+        FP16 pattern; zero if the word is neither, so that draft weights can be put in its place by
+        an OR.
     """
 
     stem = "decoder"
     clocked = False
 
     def __init__(self, parameters: Parameters) -> None:
-        ports = {"word": In(WORD_BITS), "packed": In(1), "decoded": Out(WORD_BITS)}
+        ports = {"word": In(WORD_BITS), "packed": In(1), "plain": In(1), "decoded": Out(WORD_BITS)}
         if parameters.tables > 1:
             ports["table"] = In(bits_for(parameters.tables - 1))
         super().__init__(parameters, ports)
@@ -50,7 +53,10 @@ class Decoder(Block):
             index = Cat(index, self.table)
         cell = Array(_cells(self.parameters))[index]
         pattern = Cat(word.low, cell, Const(0, 1), word.sign)
-        m.d.comb += self.decoded.eq(Mux(self.packed, pattern, self.word))
+        m.d.comb += self.decoded.eq(
+            (pattern & self.packed.replicate(WORD_BITS))
+            | (self.word & self.plain.replicate(WORD_BITS))
+        )
         return m
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "beat_layout",
     "brick_bits",
     "draft_word",
+    "load_enables",
     "loaded_layout",
     "operand_layout",
     "payload_shape",
@@ -30,6 +31,7 @@ __all__ = [
     "tile_stream",
     "token_shape",
     "weight_stream",
+    "word_buses",
 ]
 
 SIGNIFICAND_BITS = 11
@@ -193,6 +195,20 @@ def loaded_layout(parameters: Parameters) -> data.StructLayout:
     )
 
 
+def word_buses(parameters: Parameters) -> int:
+    """Word buses from the loader to the PEs.
+
+    A group is W consecutive PEs. A VERIFY transfer fills one group, a DRAFT transfer a nibble in
+    each of four neighbouring ones, which therefore listen to different buses.
+    """
+    return DRAFTS_PER_WORD if parameters.drafts else 1
+
+
+def load_enables(parameters: Parameters) -> int:
+    """Parts of a PE's waiting word that load apart: nibbles with DRAFT, else the whole."""
+    return DRAFTS_PER_WORD if parameters.drafts else 1
+
+
 def beat_layout(parameters: Parameters) -> data.StructLayout:
     """What travels with one beat through the stages of the array.
 
@@ -232,7 +248,12 @@ def stage_layout(parameters: Parameters) -> data.StructLayout:
 
 
 def weight_stream(parameters: Parameters) -> stream.Signature:
-    """Weight words, W per transfer, in the order row * C + column."""
+    """Weights of a tile, 16*W bits in each of G = R*C/W transfers.
+
+    VERIFY brings R*C words in the order row * C + column, W per transfer. DRAFT brings 4*R*C draft
+    weights (:class:`DraftWeight`) in the order (quarter, row, column), 4*W per transfer, the first
+    in the lowest bits: quarter q holds nibble q of all words.
+    """
     return stream.Signature(
         data.StructLayout({"words": data.ArrayLayout(WORD_BITS, parameters.port_words)})
     )

@@ -16,6 +16,7 @@ from speq.layouts import (
     Specials,
     brick_bits,
     draft_word,
+    load_enables,
     operand_layout,
     product_layout,
 )
@@ -33,9 +34,9 @@ class ProcessingElement(Block):
     Members
     -------
     word : 16 bits
-        Weight word to load: FP16 pattern (VERIFY) or four draft weights (DRAFT).
-    load : 1 bit
-        Take `word` into the waiting register.
+        Weight word to load: an FP16 pattern (VERIFY), or one draft weight in each nibble (DRAFT).
+    load : 4 bits
+        Take the nibbles of `word` into the waiting register; 1 bit for the word without DRAFT.
     swap : 1 bit
         Make the waiting word the working one.
     operand : struct
@@ -56,7 +57,7 @@ class ProcessingElement(Block):
         self.multiplier = Multiplier(parameters)
         ports = {
             "word": In(WORD_BITS),
-            "load": In(1),
+            "load": In(load_enables(parameters)),
             "swap": In(1),
             "operand": In(operand_layout(parameters)),
             "enable": In(1),
@@ -72,8 +73,10 @@ class ProcessingElement(Block):
         m = Module()
         waiting = Signal(WORD_BITS, reset_less=True)
         working = Signal(WORD_BITS, reset_less=True)
-        with m.If(self.load):
-            m.d.sync += waiting.eq(self.word)
+        bits = WORD_BITS // len(self.load)
+        for number, enable in enumerate(self.load):
+            with m.If(enable):
+                m.d.sync += waiting.word_select(number, bits).eq(self.word.word_select(number, bits))
         with m.If(self.swap):
             m.d.sync += working.eq(waiting)
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import Accumulate
 from speq.block import Block, place
-from speq.layouts import ROW_EXPONENT_BITS, operand_layout, token_shape
+from speq.layouts import ROW_EXPONENT_BITS, load_enables, operand_layout, token_shape
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
 from speq.reduce import Reduce
@@ -25,10 +25,12 @@ class Row(Block):
 
     Members
     -------
-    words : W' words of 16 bits
-        Weight words offered to the PEs; PE ``c`` listens to word ``c mod W'``, W' = min(W, C).
-    load : C/W' bits
-        Which group of W' PEs takes its words.
+    words : C words of 16 bits
+        The weight word offered to each PE. Without DRAFT W' = min(W, C) words: PE ``c`` listens to
+        word ``c mod W'``.
+    load : C/W' elements
+        For each group of W' PEs, which parts of their words they take
+        (:func:`speq.layouts.load_enables`).
     swap : 1 bit
         Start working with the loaded words.
     operands : bits
@@ -55,9 +57,10 @@ class Row(Block):
         self.rounder = Round(parameters)
         columns = parameters.columns
         words = min(parameters.port_words, columns)
+        offered = columns if parameters.drafts else words
         ports = {
-            "words": In(data.ArrayLayout(WORD_BITS, words)),
-            "load": In(columns // words),
+            "words": In(data.ArrayLayout(WORD_BITS, offered)),
+            "load": In(data.ArrayLayout(load_enables(parameters), columns // words)),
             "swap": In(1),
             "operands": In(operands_layout(parameters).size),
             "multiply": In(1),
@@ -83,11 +86,11 @@ class Row(Block):
         m = Module()
         reducer = place(m, "reduce", self.reducer)
         operands = data.View(operands_layout(self.parameters), self.operands)
-        words = len(self.words)
+        words = self.parameters.columns // len(self.load)
         for column in range(self.parameters.columns):
             pe = place(m, f"pe_{column}", self.pe)
             m.d.comb += [
-                pe.word.eq(self.words[column % words]),
+                pe.word.eq(self.words[column % len(self.words)]),
                 pe.load.eq(self.load[column // words]),
                 pe.swap.eq(self.swap),
                 pe.operand.eq(operands[column]),
