@@ -24,6 +24,7 @@ from speq.column import Column
 from speq.layouts import (
     activation_stream,
     beat_layout,
+    load_enables,
     result_stream,
     stage_layout,
     tile_stream,
@@ -147,14 +148,13 @@ class Array(Block):
     def _load_row(
         self, m: Module, number: int, row: wiring.PureInterface, loader: wiring.PureInterface
     ) -> None:
-        """Each PE belongs to a group of W; group g listens to word bus g modulo their number."""
-        words, buses = self.parameters.port_words, len(loader.words)
+        """Each PE listens to a word by its place, with the enables of its group of W."""
         first = number * self.parameters.columns
         places = range(first, first + len(row.words))
-        groups = range(first // words, first // words + len(row.load))
+        enable = first // self.parameters.port_words * load_enables(self.parameters)
         m.d.comb += [
-            row.words.eq(Cat(loader.words[at // words % buses][at % words] for at in places)),
-            row.load.eq(Cat(loader.load[group] for group in groups)),
+            row.words.eq(Cat(loader.words[place % len(loader.words)] for place in places)),
+            row.load.eq(loader.load[enable : enable + len(row.load)]),
         ]
 
     def _drive_row(

@@ -76,7 +76,9 @@ class ProcessingElement(Block):
         bits = WORD_BITS // len(self.load)
         for number, enable in enumerate(self.load):
             with m.If(enable):
-                m.d.sync += waiting.word_select(number, bits).eq(self.word.word_select(number, bits))
+                m.d.sync += waiting.word_select(number, bits).eq(
+                    self.word.word_select(number, bits)
+                )
         with m.If(self.swap):
             m.d.sync += working.eq(waiting)
 

@@ -52,7 +52,7 @@ class ProductStage(Block):
             column.values.eq(self.values),
             column.enable.eq(1),
             pe.word.eq(self.word),
-            pe.load.eq(self.load),
+            pe.load.eq(self.load.replicate(len(pe.load))),
             pe.swap.eq(self.swap),
             pe.operand.eq(column.operand),
             pe.enable.eq(1),

@@ -28,9 +28,8 @@ class Row(Block):
     words : C words of 16 bits
         The weight word offered to each PE. Without DRAFT W' = min(W, C) words: PE ``c`` listens to
         word ``c mod W'``.
-    load : C/W' elements
-        For each group of W' PEs, which parts of their words they take
-        (:func:`speq.layouts.load_enables`).
+    load : C/W' groups of bits
+        Which parts of their words each W' PEs take (:func:`speq.layouts.load_enables`).
     swap : 1 bit
         Start working with the loaded words.
     operands : bits
@@ -60,7 +59,7 @@ class Row(Block):
         offered = columns if parameters.drafts else words
         ports = {
             "words": In(data.ArrayLayout(WORD_BITS, offered)),
-            "load": In(data.ArrayLayout(load_enables(parameters), columns // words)),
+            "load": In(columns // words * load_enables(parameters)),
             "swap": In(1),
             "operands": In(operands_layout(parameters).size),
             "multiply": In(1),
@@ -86,12 +85,13 @@ class Row(Block):
         m = Module()
         reducer = place(m, "reduce", self.reducer)
         operands = data.View(operands_layout(self.parameters), self.operands)
-        words = self.parameters.columns // len(self.load)
+        words = min(self.parameters.port_words, self.parameters.columns)
+        enables = load_enables(self.parameters)
         for column in range(self.parameters.columns):
             pe = place(m, f"pe_{column}", self.pe)
             m.d.comb += [
                 pe.word.eq(self.words[column % len(self.words)]),
-                pe.load.eq(self.load[column // words]),
+                pe.load.eq(self.load.word_select(column // words, enables)),
                 pe.swap.eq(self.swap),
                 pe.operand.eq(operands[column]),
                 pe.enable.eq(self.multiply),

@@ -188,18 +188,19 @@ class Job:
         padding = np.repeat(zeros[:, None], depth - self.depth, axis=1)
         return np.concatenate([self.codes, padding], axis=1)
 
-    def draft_words(self, depth: int, columns: int, lanes: int) -> NDArray[np.uint16]:
-        """DRAFT words N x `depth` / 4, tile after tile of `columns` words.
+    def draft_words(self, depth: int, rows: int, columns: int, lanes: int) -> NDArray[np.uint16]:
+        """Draft weights in the order (tile, quarter, row, column), four per word.
 
-        Nibble ``i = s*lanes + l`` of the word in column j of the tile that starts at k0 is the
-        draft weight of ``k = k0 + s*columns*lanes + j*lanes + l``.
+        The first is in the low nibble. Quarter ``q = s*lanes + l`` of the tile that starts at k0
+        has in column j the draft weight of ``k = k0 + s*columns*lanes + j*lanes + l``. Tiles are of
+        `rows` outputs and ``4 * columns`` inputs, which N and `depth` are multiples of.
         """
         beats = DRAFTS_PER_WORD // lanes
         padded = np.pad(self.codes, ((0, 0), (0, depth - self.depth))).astype(np.uint16)
-        nibbles = padded.reshape(self.outputs, -1, beats, columns, lanes).swapaxes(2, 3)
-        places = 4 * np.arange(DRAFTS_PER_WORD, dtype=np.uint16).reshape(beats, lanes)
-        words = np.bitwise_or.reduce(nibbles << places, axis=(3, 4))
-        return words.reshape(self.outputs, -1)
+        tiles = padded.reshape(self.outputs // rows, rows, -1, beats, columns, lanes)
+        nibbles = tiles.transpose(0, 2, 3, 5, 1, 4).reshape(-1, DRAFTS_PER_WORD)
+        places = 4 * np.arange(DRAFTS_PER_WORD, dtype=np.uint16)
+        return np.bitwise_or.reduce(nibbles << places, axis=1)
 
     def _zero_words(self) -> NDArray[np.uint16]:
         """The word of +0 in each table."""

@@ -6,7 +6,8 @@ The array takes three streams and gives one (R rows, C columns, W port words, L 
 tiles          one transfer per tile: ``mode`` (place in ``speq.parameters.MODES``), ``plain`` (the
                words bypass the decoder), ``first`` and ``last`` (tile of its output tile),
                ``last_token`` (tokens - 1), ``row_table[R]``, ``row_exponent[R]``
-weights        ``words[W]``: R*C words of a tile in the order row * C + column
+weights        ``words[W]``, R*C words of a tile. VERIFY: in the order row * C + column. DRAFT: four
+               draft weights each, those in the order (quarter, row, column)
 activations    ``values[C*L]`` (FP16 patterns), ``shifts[C*L]``: one transfer per beat, the beats of
                a token together, tokens in order; VERIFY uses elements 0..C-1
 results        ``values[R]`` (patterns), ``token``, ``last`` (last token): after the last tile of an
@@ -189,11 +190,11 @@ class Schedule:
         design = self.parameters
         down, across = self._grid(job)
         if job.mode == "draft":
-            words = job.draft_words(self._depth(job), design.columns, design.lanes)
+            words = job.draft_words(self._depth(job), design.rows, design.columns, design.lanes)
         else:
-            words = job.words(self._depth(job))
-        tiles = words.reshape(down, design.rows, across, design.columns).swapaxes(1, 2)
-        return tiles.reshape(-1, design.port_words).astype(np.int64)
+            rows = job.words(self._depth(job))
+            words = rows.reshape(down, design.rows, across, design.columns).swapaxes(1, 2)
+        return words.reshape(-1, design.port_words).astype(np.int64)
 
     def _activations(self, job: Job, tokens: slice) -> Columns:
         design = self.parameters

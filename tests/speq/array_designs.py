@@ -20,25 +20,27 @@ DESIGNS: dict[str, Parameters] = {
         TINY.replace(name="halves", result_format="fp16"),
         Parameters(name="wide", rows=2, columns=8, port_words=4, tokens=3),
         Parameters(name="tall", rows=8, columns=2, port_words=4, draft_lanes=2, family="bsfp"),
-        Parameters(name="odd", rows=3, columns=5, port_words=1, tokens=3, family="truncate"),
+        Parameters(name="odd", rows=4, columns=5, port_words=1, tokens=3, family="truncate"),
+        Parameters(name="thirds", rows=3, columns=4, port_words=1, draft_lanes=2, tokens=2),
         Parameters(
             name="one_token",
-            rows=4,
+            rows=8,
             columns=4,
-            port_words=16,
+            port_words=8,
             tokens=1,
             family="fitted-4",
             result_format="fp16",
         ),
         Parameters(
-            name="single",
+            name="one_row",
             rows=1,
-            columns=1,
+            columns=4,
             port_words=1,
             tokens=1,
             draft_lanes=1,
             family="fitted-1",
         ),
+        Parameters(name="single", rows=1, columns=1, port_words=1, tokens=1, modes=("verify",)),
         Parameters(
             name="odd_verify_only",
             rows=5,
@@ -52,7 +54,8 @@ DESIGNS: dict[str, Parameters] = {
     )
 }
 """Every number of lanes, both result formats, FP16-only designs, arrays that are not square or not
-powers of two, ports of one word, of one row and of the whole tile, one token, one PE."""
+powers of two, ports of one word, of one row, of two and of the whole tile, one token, one row, one
+PE."""
 
 
 def random_of(*labels: object) -> np.random.Generator:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from speq.formats import CodeTable, Family, family
@@ -39,7 +39,7 @@ class ArrayModel:
         for tile in tiles:
             tokens = range(tile["last_token"] + 1)
             words = [word for _ in range(self.p.load_cycles) for word in next(weights)["words"]]
-            words = np.array(words).reshape(self.p.rows, self.p.columns)
+            words = self.of_elements(tile, words)
             if tile["first"]:
                 gathered = [[] for _ in tokens]
             for token in tokens:
@@ -56,6 +56,18 @@ class ArrayModel:
         assert next(weights, None) is None
         assert next(activations, None) is None
         return results
+
+    def of_elements(self, tile, words):
+        """What each PE holds, R x C, of the words of a tile."""
+        if tile["mode"] == 0:
+            return np.array(words).reshape(self.p.rows, self.p.columns)
+        held = np.zeros((self.p.rows, self.p.columns), dtype=int)
+        nibbles = iter([word >> place & 15 for word in words for place in (0, 4, 8, 12)])
+        for quarter in range(4):
+            for row in range(self.p.rows):
+                for column in range(self.p.columns):
+                    held[row, column] |= next(nibbles) << 4 * quarter
+        return held
 
     def multiply(self, tile, words, activations):
         """Pairs of one token: (column of R weights, FP16 pattern, shift), one per product."""
@@ -141,12 +153,14 @@ def same(found, wanted):
 
 @st.composite
 def designs(draw):
-    rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    rows, columns = draw(st.integers(1, 8)), draw(st.integers(1, 4))
+    elements = rows * columns
     ports = [
         words
-        for words in range(1, rows * columns + 1)
-        if rows * columns % words == 0 and (words % columns == 0 or columns % words == 0)
+        for words in range(1, elements // 4 + 1)
+        if elements % (4 * words) == 0 and (words % columns == 0 or columns % words == 0)
     ]
+    assume(ports)
     return Parameters(
         family="fitted-8",
         rows=rows,
@@ -203,12 +217,15 @@ def test_mode_changes_at_every_tile():
 
 
 def test_word_order_of_a_draft_tile():
-    """Spelled out for C = 2, L = 2: 8 inputs in two beats, nibbles from the low end up."""
-    design = Parameters(rows=1, columns=2, port_words=2, draft_lanes=2, family="fitted-8")
+    """Spelled out for R = C = 2, L = 2: 8 inputs in two beats, quarter after quarter.
+
+    The rows' draft weights are 0..7 and 8..15: column 0 takes k = 0, 1 and 4, 5.
+    """
+    design = Parameters(rows=2, columns=2, port_words=1, draft_lanes=2, family="fitted-8")
     x = np.arange(8, dtype=np.uint16).view(np.float16)[None, :]
-    nibbles = np.arange(8, dtype=np.uint8)[None, :]
+    nibbles = np.arange(16, dtype=np.uint8).reshape(2, 8)
     schedule = Schedule(design, [Job.draft(nibbles, x, make_family(0))])
-    assert schedule.weights()["words"].tolist() == [[0x5410, 0x7632]]
+    assert schedule.weights()["words"].tolist() == [[0xA820], [0xB931], [0xEC64], [0xFD75]]
     assert schedule.activations()["values"].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 

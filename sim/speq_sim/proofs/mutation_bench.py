@@ -33,10 +33,10 @@ __all__ = ["DESIGNS", "Bench", "Outcome"]
 DESIGNS: dict[str, Parameters] = {
     design.name: design
     for design in (
-        Parameters(name="four", rows=2, columns=2, port_words=2, tokens=3, family="fitted-4"),
+        Parameters(name="four", rows=4, columns=2, port_words=2, tokens=3, family="fitted-4"),
         Parameters(
             name="two",
-            rows=2,
+            rows=4,
             columns=2,
             port_words=1,
             tokens=2,
@@ -46,7 +46,7 @@ DESIGNS: dict[str, Parameters] = {
         ),
         Parameters(
             name="one",
-            rows=2,
+            rows=8,
             columns=1,
             port_words=2,
             tokens=1,
@@ -56,8 +56,8 @@ DESIGNS: dict[str, Parameters] = {
         Parameters(name="verify", rows=1, columns=3, port_words=3, tokens=2, modes=("verify",)),
     )
 }
-"""Every number of lanes and both result formats; a port of part of a row, a row, and a tile; draft
-values that are zero (``speq``, ``bsfp``), and several tables (``fitted-4``)."""
+"""Every number of lanes and both result formats; a port of part of a row, of one, two and all rows,
+one and two blocks of word groups; draft values that are zero (``speq``, ``bsfp``), and several tables (``fitted-4``)."""
 
 PAUSES: tuple[Mapping[str, float], ...] = (
     {},
