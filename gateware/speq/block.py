@@ -8,7 +8,7 @@ copies of the same module. A :class:`Block` is elaborated once, under a name of 
 from collections.abc import Iterator
 from typing import ClassVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Signature
 
@@ -69,8 +69,21 @@ def modules(top: Block) -> Iterator[Block]:
     yield from visit(top)
 
 
-def place(m: Module, name: str, block: Block) -> wiring.PureInterface:
+def place(
+    m: Module, name: str, block: Block, *, reset: ValueLike | None = None
+) -> wiring.PureInterface:
     """Place one instance of `block` in `m`.
+
+    Parameters
+    ----------
+    m : Module
+        Where it goes.
+    name : str
+        Its name there.
+    block : Block
+        A prototype of the block.
+    reset : 1 bit, optional
+        What resets it, instead of the reset of `m`.
 
     Returns
     -------
@@ -83,6 +96,6 @@ def place(m: Module, name: str, block: Block) -> wiring.PureInterface:
         for path, member, value in block.signature.flatten(interface)
     }
     if block.clocked:
-        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else reset}
     m.submodules[name] = Instance(module_name(block), **ports)
     return interface

@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from speq.layouts import payload_shape
 from speq.parameters import Parameters
 from speq.yosys import verilog_from_rtlil
 
-__all__ = ["LATENCY", "Emission", "design_rtlil", "emit"]
+__all__ = ["LATENCY", "Emission", "describe", "design_rtlil", "emit", "write_design"]
 
 SCHEMA = "speq-design/1"
 
@@ -49,12 +49,15 @@ class Emission:
         Name of the top module.
     verilog, side_car, core : Path
         One Verilog file with all modules; the JSON description; the FuseSoC core file.
+    headers : tuple of Path
+        Further files, such as the C header of an accelerator's registers.
     """
 
     top: str
     verilog: Path
     side_car: Path
     core: Path
+    headers: tuple[Path, ...] = ()
 
 
 def emit(parameters: Parameters, directory: str | Path) -> Emission:
@@ -66,20 +69,44 @@ def emit(parameters: Parameters, directory: str | Path) -> Emission:
         If Yosys fails; nothing is written then.
     """
     array = Array(parameters)
-    top = module_name(array)
-    verilog = _banner(parameters) + verilog_from_rtlil(design_rtlil(array))
+    return write_design(array, directory, describe(array))
+
+
+def write_design(
+    top: Block,
+    directory: str | Path,
+    side_car: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Emission:
+    """Write the files of a design: all of them, or none if Yosys fails.
+
+    Parameters
+    ----------
+    top : Block
+        Its top module.
+    directory : str or Path
+        Where they go; made if need be.
+    side_car : mapping
+        Content of the JSON file.
+    headers : mapping of str to str, optional
+        Suffix and text of further files beside the Verilog, such as ``"_registers.h"``.
+    """
+    name = module_name(top)
+    verilog = _banner(top.parameters) + verilog_from_rtlil(design_rtlil(top))
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     emission = Emission(
-        top=top,
-        verilog=directory / f"{top}.v",
-        side_car=directory / f"{top}.json",
-        core=directory / f"{top}.core",
+        top=name,
+        verilog=directory / f"{name}.v",
+        side_car=directory / f"{name}.json",
+        core=directory / f"{name}.core",
+        headers=tuple(directory / f"{name}{suffix}" for suffix in headers or {}),
     )
-    side_car = json.dumps(_describe(array), indent=2) + "\n"
     _write(emission.verilog, verilog)
-    _write(emission.side_car, side_car)
+    _write(emission.side_car, json.dumps(side_car, indent=2) + "\n")
     _write(emission.core, _core_file(emission))
+    for path, text in zip(emission.headers, (headers or {}).values(), strict=True):
+        _write(path, text)
     return emission
 
 
@@ -107,8 +134,8 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _describe(array: Array) -> dict[str, Any]:
-    """Everything that software needs to know of a design (the JSON side-car)."""
+def describe(array: Array) -> dict[str, Any]:
+    """Everything that software needs to know of an array (the JSON side-car)."""
     parameters = array.parameters
     return {
         "schema": SCHEMA,

@@ -1,0 +1,54 @@
+"""Dispatch: the queue of jobs, one for each block that works on them at its own pace."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from speq.accelerator.layouts import job
+from speq.block import Block
+from speq.parameters import Parameters
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch(Block):
+    """Gives every block its part of each job.
+
+    Fetching runs ahead of loading activations, that ahead of playing them, and results come last;
+    so each has a queue of its own. A job is taken when all have room.
+
+    Members
+    -------
+    jobs : stream, in
+        :func:`speq.accelerator.layouts.job`.
+    fetch, load, play, tiles, results : streams, out
+        The parts of that struct.
+    """
+
+    stem = "dispatch"
+
+    def __init__(self, parameters: Parameters) -> None:
+        parts = {name: Out(stream.Signature(field.shape)) for name, field in job(parameters)}
+        super().__init__(parameters, {"jobs": In(stream.Signature(job(parameters)))} | parts)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        room = self.jobs.ready
+        queues = {}
+        for name, field in job(self.parameters):
+            queue = SyncFIFOBuffered(width=field.width, depth=self.parameters.queue_depth + 1)
+            queues[name] = m.submodules[f"{name}_queue"] = queue
+            out = getattr(self, name)
+            m.d.comb += [
+                queue.w_data.eq(self.jobs.payload[name]),
+                queue.w_en.eq(self.jobs.valid & room),
+                out.payload.eq(queue.r_data),
+                out.valid.eq(queue.r_rdy),
+                queue.r_en.eq(out.ready),
+            ]
+        ready = 1
+        for queue in queues.values():
+            ready &= queue.w_rdy
+        m.d.comb += room.eq(ready)
+        return m

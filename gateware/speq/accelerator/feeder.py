@@ -1,0 +1,178 @@
+"""Feeder: turns the planes of a job into tile headers, weight words and column shifts."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, enum, stream
+from amaranth.lib.wiring import In, Out
+
+from speq.accelerator.layouts import (
+    OUTPUT_TILE_BITS,
+    RowRecord,
+    group_bits,
+    shift_stream,
+    tile_job,
+)
+from speq.accelerator.merge import Merge
+from speq.block import Block, place
+from speq.layouts import Mode, payload_shape, tile_stream, weight_stream
+from speq.parameters import WORD_BITS, Parameters
+
+__all__ = ["Feeder"]
+
+
+class Section(enum.Enum, shape=2):
+    """Part of the draft plane that comes next (docs/accelerator.md, Memory layout)."""
+
+    SHIFTS = 0
+    RECORDS = 1
+    WEIGHTS = 2
+
+
+class Feeder(Block):
+    """Walks through a job: column shifts, then records and weights of each output tile.
+
+    A plain job has weights only. One transfer of the weight port per cycle; each beat of shifts
+    and of row records takes a cycle in which the weight port has none.
+
+    Members
+    -------
+    jobs : stream, in
+        :func:`speq.accelerator.layouts.tile_job`; leaves the stream with the job's last words.
+    draft, middle, low : streams, in
+        AXI beats of each plane; without DRAFT the first only, which carries plain words.
+    shifts : stream, out
+        :func:`speq.accelerator.layouts.shift_stream`; only with DRAFT.
+    tiles, weights : streams, out
+        What the array takes.
+    """
+
+    stem = "feeder"
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.merge = Merge(parameters)
+        beats = stream.Signature(parameters.port_bits)
+        ports = {
+            "jobs": In(stream.Signature(tile_job(parameters))),
+            "draft": In(beats),
+            "tiles": Out(tile_stream(parameters)),
+            "weights": Out(weight_stream(parameters)),
+        }
+        if parameters.drafts:
+            ports |= {
+                "middle": In(beats),
+                "low": In(beats),
+                "shifts": Out(shift_stream(parameters)),
+            }
+        super().__init__(parameters, ports, self.merge)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        due = Signal()  # weights come next
+        group = Signal(group_bits(self.parameters))
+        last_group = Signal()
+        m.d.comb += last_group.eq(group + 1 == self.jobs.payload.groups)
+        row_done = self._tiles(m, due, group, last_group)
+        self._weights(m, due)
+        if not self.parameters.drafts:
+            m.d.comb += due.eq(self.jobs.valid)
+            return m
+
+        section = Signal(Section)
+        plain = self.jobs.payload.plain
+        m.d.comb += due.eq(self.jobs.valid & (plain | (section == Section.WEIGHTS)))
+        with m.If(~plain & row_done):
+            m.d.sync += section.eq(Mux(self.jobs.ready, Section.SHIFTS, Section.RECORDS))
+        at = self.jobs.valid & ~plain & self.draft.valid
+        self._shifts(m, section, at & (section == Section.SHIFTS), group, last_group)
+        self._records(m, section, at & (section == Section.RECORDS))
+        return m
+
+    def _tiles(self, m: Module, due: Value, group: Signal, last_group: Value) -> Value:
+        """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
+        job, header = self.jobs.payload, self.tiles.payload
+        quarter = Signal(range(self.parameters.group_tiles))
+        output_tile = Signal(OUTPUT_TILE_BITS)
+        last_quarter = quarter == self.parameters.group_tiles - 1
+        if self.parameters.drafts:
+            last_quarter |= job.mode == Mode.DRAFT
+        last, done = Signal(), Signal()
+        m.d.comb += [
+            self.tiles.valid.eq(due),
+            header.first.eq((group == 0) & (quarter == 0)),
+            header.last.eq(last),
+            last.eq(last_group & last_quarter),
+            done.eq(last & self.tiles.ready),
+            self.jobs.ready.eq(done & (output_tile + 1 == job.output_tiles)),
+        ]
+        shared = {name for name, _ in payload_shape(self.tiles.signature)} & {
+            name for name, _ in job.shape()
+        }
+        m.d.comb += [header[name].eq(job[name]) for name in sorted(shared)]
+        with m.If(self.tiles.ready & due):
+            m.d.sync += quarter.eq(Mux(last_quarter, 0, quarter + 1))
+            with m.If(last_quarter):
+                m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+        with m.If(done & due):
+            m.d.sync += output_tile.eq(Mux(self.jobs.ready, 0, output_tile + 1))
+        return done & due
+
+    def _weights(self, m: Module, due: Value) -> None:
+        """Planes to words."""
+        merge = place(m, "merge", self.merge)
+        m.d.comb += [
+            merge.draft.payload.eq(self.draft.payload),
+            merge.draft.valid.eq(self.draft.valid & due),
+            self.draft.ready.eq(merge.draft.ready & due),
+            self.weights.payload.eq(merge.weights.payload),
+            self.weights.valid.eq(merge.weights.valid),
+            merge.weights.ready.eq(self.weights.ready),
+        ]
+        if self.parameters.drafts:
+            job = self.jobs.payload
+            m.d.comb += merge.join.eq((job.mode == Mode.VERIFY) & ~job.plain)
+            for name in ("middle", "low"):
+                plane, part = getattr(self, name), getattr(merge, name)
+                m.d.comb += [
+                    part.payload.eq(plane.payload),
+                    part.valid.eq(plane.valid),
+                    plane.ready.eq(part.ready),
+                ]
+
+    def _shifts(
+        self, m: Module, section: Signal, now: Value, group: Signal, last_group: Value
+    ) -> None:
+        """Pass the column shifts on."""
+        beats = self.parameters.columns // self.parameters.port_words
+        beat = Signal(range(beats))
+        last_beat = beat == beats - 1
+        m.d.comb += [
+            self.shifts.valid.eq(now),
+            self.shifts.payload.shifts.eq(self.draft.payload),
+            self.shifts.payload.last.eq(last_group & last_beat),
+        ]
+        with m.If(now):
+            m.d.comb += self.draft.ready.eq(self.shifts.ready)
+            with m.If(self.shifts.ready):
+                m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+                with m.If(last_beat):
+                    m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+                with m.If(self.shifts.payload.last):
+                    m.d.sync += section.eq(Section.RECORDS)
+
+    def _records(self, m: Module, section: Signal, now: Value) -> None:
+        """Keep the records of an output tile for its headers."""
+        rows, words = self.parameters.rows, self.parameters.port_words
+        beats = -(-rows // words)
+        beat = Signal(range(beats))
+        held = Signal(data.ArrayLayout(RowRecord, rows), reset_less=True)
+        offered = data.View(data.ArrayLayout(WORD_BITS, words), self.draft.payload)
+        for row in range(rows):
+            with m.If(now & (beat == row // words)):
+                m.d.sync += held[row].eq(offered[row % words])
+            m.d.comb += self.tiles.payload.row_exponent[row].eq(held[row].exponent.as_signed())
+            if self.parameters.tables > 1:
+                m.d.comb += self.tiles.payload.row_table[row].eq(held[row].table)
+        with m.If(now):
+            m.d.comb += self.draft.ready.eq(1)
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(beat == beats - 1):
+                m.d.sync += [beat.eq(0), section.eq(Section.WEIGHTS)]
