@@ -40,7 +40,7 @@ DESIGNS: dict[str, Parameters] = {
             draft_lanes=1,
             family="fitted-1",
         ),
-        Parameters(name="single", rows=1, columns=1, port_words=1, tokens=1, modes=("verify",)),
+        Parameters(name="single", rows=1, columns=1, port_words=1, tokens=4, modes=("verify",)),
         Parameters(
             name="odd_verify_only",
             rows=5,
