@@ -121,6 +121,7 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
     The text depends on the RTLIL and the Yosys version alone: it holds no attributes, times, tool
     versions or source positions. Memories stay ``reg`` arrays, and tables of constants become
     initialised ones (as one-hot multiplexers they come out a quarter larger after synthesis).
+    Initial values of memories that are written are dropped.
     Equal expressions are computed once; wires that nothing reads are gone, internal ones numbered.
 
     Parameters
@@ -151,6 +152,8 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
             "opt_merge",
             "opt_clean -purge",
             "memory_collect",
+            # No memory that is written has initial values: an SRAM has none, either.
+            "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",
             "write_verilog -noattr design.v",
         ]
         run_yosys(commands, directory=directory, timeout=timeout)
