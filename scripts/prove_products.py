@@ -30,7 +30,7 @@ from speq_sim.cplusplus import CompilerError
 from speq_sim.proofs.bit_parallel import BitParallelError
 from speq_sim.proofs.products import ACTIVATIONS, WEIGHTS, ProductCheck
 
-_BASE = Parameters(name="products", rows=1, columns=1, port_words=1)
+_BASE = Parameters(name="products", rows=4, columns=1, port_words=1)
 
 PES = {
     "4": _BASE,

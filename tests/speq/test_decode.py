@@ -5,6 +5,7 @@ a decision diagram; the circuit that it makes feeds the decoder, and what comes 
 pattern.
 """
 
+import types
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,12 @@ def diagram(m: Module, values: NDArray[np.bool_], index: Value) -> Value:
 
 
 class RoundTrip(Harness):
-    """Encodes any pattern by any table, and decodes it again."""
+    """Encodes any pattern by any table and decodes it again; or lets plain or draft words in."""
 
-    def __init__(self, name: str, block: decode.Decoder, *, packed: bool) -> None:
+    def __init__(self, name: str, block: decode.Decoder, word: str) -> None:
         self.family = family(name)
         self.block = block
-        self.packed = packed
+        self.word = word
         table_bits = (len(self.family.tables) - 1).bit_length()
         super().__init__({"pattern": In(WORD_BITS), "table": In(max(1, table_bits))})
 
@@ -55,12 +56,11 @@ class RoundTrip(Harness):
         m = Module()
         live = self.begin(m)
         dut = place(m, "decoder", self.block)
-        m.d.comb += dut.packed.eq(self.packed)
+        m.d.comb += [dut.packed.eq(self.word == "packed"), dut.plain.eq(self.word == "plain")]
         if len(self.family.tables) > 1:
             m.d.comb += dut.table.eq(self.table)
-        word = self._encoded(m) if self.packed else self.pattern
-        m.d.comb += dut.word.eq(word)
-        self.check(m, live, dut.decoded == self.pattern)
+        m.d.comb += dut.word.eq(self._encoded(m) if self.word == "packed" else self.pattern)
+        self.check(m, live, dut.decoded == (0 if self.word == "draft" else self.pattern))
         return m
 
     def _encoded(self, m: Module) -> Value:
@@ -83,10 +83,12 @@ class RoundTrip(Harness):
         return Cat(*bits)
 
 
-def _prove(name: str, folder: Path, *, packed: bool = True, module: object = decode) -> Verdict:
-    parameters = Parameters(name="proof", rows=1, columns=1, port_words=1, family=name)
+def _prove(
+    name: str, folder: Path, word: str = "packed", module: types.ModuleType = decode
+) -> Verdict:
+    parameters = Parameters(name="proof", rows=4, columns=1, port_words=1, family=name)
     block = module.Decoder(parameters)
-    return prove(RoundTrip(name, block, packed=packed), folder, [block])
+    return prove(RoundTrip(name, block, word), folder, [block])
 
 
 @pytest.mark.parametrize("name", TABLE_NAMES)
@@ -95,9 +97,12 @@ def test_decoding_undoes_encoding(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TABLE_NAMES)
-def test_other_words_pass(name: str, tmp_path: Path) -> None:
-    """Plain FP16 patterns and draft weights, all 65,536 of them."""
-    assert _prove(name, tmp_path, packed=False).proved
+@pytest.mark.parametrize("word", ["plain", "draft"])
+def test_plain_words_pass_and_draft_weights_leave_room(
+    word: str, name: str, tmp_path: Path
+) -> None:
+    """All 65,536 of them: themselves, or zero."""
+    assert _prove(name, tmp_path, word).proved
 
 
 @pytest.mark.parametrize(
@@ -109,8 +114,22 @@ def test_other_words_pass(name: str, tmp_path: Path) -> None:
         ("bsfp", "Cat(word.low, cell", "Cat(word.low[:7], word.low[6], cell"),
         ("bsfp", "0 if cell is None else cell", "0 if cell is None else cell ^ (cell == 63)"),
         ("bsfp", "0 if cell is None else cell", "0 if cell is None else cell ^ (cell == 0)"),
-        ("bsfp", "Mux(self.packed, pattern, self.word)", "self.word"),
+        ("bsfp", "pattern & self.packed.", "self.word & self.packed."),
     ],
 )
 def test_the_proof_refutes_faults(name: str, old: str, new: str, tmp_path: Path) -> None:
     assert _prove(name, tmp_path, module=mutated_module("speq.decode", old, new)).refuted
+
+
+@pytest.mark.parametrize(
+    ("word", "old", "new"),
+    [
+        ("plain", "self.word & self.plain.", "pattern & self.plain."),
+        ("draft", "self.plain.replicate(WORD_BITS)", "1"),
+        ("draft", "self.packed.replicate(WORD_BITS)", "(1 << 15)"),
+    ],
+)
+def test_the_proofs_of_other_words_refute_faults(
+    word: str, old: str, new: str, tmp_path: Path
+) -> None:
+    assert _prove("bsfp", tmp_path, word, mutated_module("speq.decode", old, new)).refuted

@@ -31,7 +31,7 @@ DESIGNS = {
     "lanes_1": TINY.replace(draft_lanes=1),
     "verify_only": TINY.verify_only(),
     "one_token": TINY.replace(tokens=1, family="speq", result_format="fp16"),
-    "wide_port": TINY.replace(columns=3, port_words=6, draft_lanes=2),
+    "wide_port": TINY.replace(rows=8, columns=3, port_words=6, draft_lanes=2),
 }
 """Every number of lanes, both formats, one token and one table, a port of more than one row."""
 

@@ -18,7 +18,7 @@ from speq.yosys import verilog_from_rtlil
 from speq_sim.proofs.bit_parallel import Circuit
 from speq_sim.proofs.products import ProductCheck
 
-BASE = Parameters(name="multiply", rows=1, columns=1, port_words=1)
+BASE = Parameters(name="multiply", rows=4, columns=1, port_words=1)
 DESIGNS = {
     "4": BASE,
     "2": BASE.replace(draft_lanes=2),

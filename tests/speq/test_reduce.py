@@ -57,7 +57,7 @@ class Products(Harness):
 
 
 def _prove(columns: int, folder: Path, module: types.ModuleType = reduce) -> Verdict:
-    parameters = Parameters(name="proof", rows=1, columns=columns, port_words=1)
+    parameters = Parameters(name="proof", rows=4, columns=columns, port_words=1)
     block = module.Reduce(parameters)
     return prove(Products(block), folder, [block])
 

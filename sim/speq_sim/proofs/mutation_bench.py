@@ -56,8 +56,9 @@ DESIGNS: dict[str, Parameters] = {
         Parameters(name="verify", rows=1, columns=3, port_words=3, tokens=2, modes=("verify",)),
     )
 }
-"""Every number of lanes and both result formats; a port of part of a row, of one, two and all rows,
-one and two blocks of word groups; draft values that are zero (``speq``, ``bsfp``), and several tables (``fitted-4``)."""
+"""Every number of lanes and both result formats; a port of part of a row, of one, two and all rows;
+one and two blocks of groups; draft values that are zero (``speq``, ``bsfp``), and several tables
+(``fitted-4``)."""
 
 PAUSES: tuple[Mapping[str, float], ...] = (
     {},

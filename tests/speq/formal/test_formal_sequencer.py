@@ -17,7 +17,7 @@ from speq.parameters import Parameters
 from speq.proof import Harness, Verdict, held, prove
 from speq_sim.proofs.mutation import mutated_module
 
-BASE = Parameters(name="proof", rows=1, columns=1, port_words=1)
+BASE = Parameters(name="proof", rows=4, columns=1, port_words=1)
 DESIGNS = {
     "lanes_4": BASE.replace(draft_lanes=4, tokens=4),
     "lanes_2": BASE.replace(draft_lanes=2, tokens=3),
