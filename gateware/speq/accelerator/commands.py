@@ -1,0 +1,279 @@
+"""Command check: turns a legal command into a job, and says what is wrong with any other."""
+
+import dataclasses
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from speq.accelerator import layouts
+from speq.accelerator.registers import Rejection
+from speq.layouts import Mode
+from speq.parameters import MAX_PRODUCTS, Parameters
+
+__all__ = ["CommandCheck", "command_layout"]
+
+_WRITTEN_ADDRESS_BITS = 64
+
+
+def command_layout(parameters: Parameters) -> data.StructLayout:
+    """A command as software writes it: any value in any field."""
+    fields: dict[str, object] = {"mode": 4, "keep": 1, "tokens": 8}
+    if parameters.drafts:
+        fields["plain"] = 1
+    bases = data.ArrayLayout(_WRITTEN_ADDRESS_BITS, layouts.planes(parameters))
+    return data.StructLayout(fields | {"inputs": 32, "output_tiles": 32, "bases": bases})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """Constants of a design that the check computes with.
+
+    Attributes
+    ----------
+    tile_beats : int
+        G: AXI beats of a plane of 4 bits per tile (of words, without DRAFT).
+    record_beats : int
+        H: AXI beats of the row records of an output tile.
+    shift_beats : int
+        AXI beats of a group's column shifts.
+    group_rows : int
+        Rows of the activation buffer that a group of one token takes.
+    beat_bits : int
+        Address bits within an AXI beat.
+    group_bits, plane_bits, buffer_bits : int
+        Widths of KG, of KG * G * NT, and of the rows that a command needs; large enough for every
+        command whose own fields are legal, and no sum or multiple of them is cut either.
+    """
+
+    tile_beats: int
+    record_beats: int
+    shift_beats: int
+    group_rows: int
+    beat_bits: int
+    group_bits: int
+    plane_bits: int
+    buffer_bits: int
+
+    @classmethod
+    def of(cls, p: Parameters) -> "_Sizes":
+        groups = -(-MAX_PRODUCTS // p.group_inputs)
+        group_rows = p.group_inputs // p.activations_per_beat
+        return cls(
+            tile_beats=p.load_cycles,
+            record_beats=-(-p.rows // p.port_words),
+            shift_beats=p.columns // p.port_words,
+            group_rows=group_rows,
+            beat_bits=bits_for(p.bus_bytes - 1),
+            group_bits=bits_for(groups),
+            plane_bits=layouts.OUTPUT_TILE_BITS + bits_for(groups * p.load_cycles),
+            buffer_bits=8 + bits_for(groups * group_rows),
+        )
+
+
+class CommandCheck(wiring.Component):
+    """Checks a command within some thirty cycles, with two serial multiplications side by side.
+
+    Members
+    -------
+    command : struct, in
+        :func:`command_layout`; must not change while `busy`.
+    push : 1 bit, in
+        Check the command; ignored while `busy`.
+    busy : 1 bit, out
+        From the cycle after `push` to the one of the verdict.
+    running : 1 bit, in
+        The unit takes commands. While low, no command is legal and none counts as the one before.
+    room : 1 bit, in
+        The queue can take a job. Once high it stays high until a job is given.
+    rejected : 1 bit, out
+        Verdict, for one cycle: dropped, for the reason in `rejection`.
+    rejection : 4 bits, out
+        :class:`speq.accelerator.registers.Rejection`.
+    jobs : stream, out
+        Verdict: a job (:func:`speq.accelerator.layouts.job`), offered only when there is room.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        super().__init__(
+            {
+                "command": In(command_layout(parameters)),
+                "push": In(1),
+                "busy": Out(1),
+                "running": In(1),
+                "room": In(1),
+                "rejected": Out(1),
+                "rejection": Out(bits_for(max(Rejection))),
+                "jobs": Out(stream.Signature(layouts.job(parameters))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        sizes = _Sizes.of(self.parameters)
+        groups = Signal(sizes.group_bits)
+        plane = Signal(sizes.plane_bits)
+        rows = Signal(sizes.buffer_bits)
+        step = Signal(range(layouts.OUTPUT_TILE_BITS))
+        beats = self._beats(m, groups, plane, sizes)
+        faults = self._faults(m, beats, rows, sizes)
+
+        m.d.comb += self.busy.eq(1)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.busy.eq(0)
+                m.d.sync += groups.eq(_groups(self.command.inputs, self.parameters))
+                m.d.sync += [plane.eq(0), rows.eq(0), step.eq(layouts.OUTPUT_TILE_BITS - 1)]
+                with m.If(self.push):
+                    m.next = "MULTIPLY"
+            with m.State("MULTIPLY"):
+                tiles = self.command.output_tiles.bit_select(step, 1)
+                tokens = self.command.tokens.bit_select(step, 1)
+                m.d.sync += [
+                    plane.eq((plane << 1) + Mux(tiles, groups * sizes.tile_beats, 0)),
+                    rows.eq((rows << 1) + Mux(tokens, groups * sizes.group_rows, 0)),
+                    step.eq(step - 1),
+                ]
+                with m.If(step == 0):
+                    m.next = "ADD"
+            with m.State("ADD"):
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                for code, fault in reversed(faults.items()):
+                    with m.If(fault):
+                        m.d.comb += self.rejection.eq(code)
+                m.d.comb += self.rejected.eq(self.rejection != Rejection.NONE)
+                m.next = "OFFER"
+                with m.If(self.rejected):
+                    m.next = "IDLE"
+            with m.State("OFFER"):
+                m.d.comb += self.jobs.valid.eq(1)
+                with m.If(self.jobs.ready):
+                    m.next = "IDLE"
+        m.d.comb += _fill(self.jobs.payload, self._job(groups, beats))
+        return m
+
+    def _beats(self, m: Module, groups: Value, plane: Value, sizes: _Sizes) -> list[Value]:
+        """AXI beats of each plane, 0 for one that is not read, two cycles after `plane`."""
+        p, command = self.parameters, self.command
+        if not p.drafts:
+            return [plane]
+        tiles = command.output_tiles[: layouts.OUTPUT_TILE_BITS]
+        shifts, records = groups * sizes.shift_beats, tiles * sizes.record_beats
+        # Neither of the two is more than the plane's weights, so two more bits hold all three.
+        draft = Signal(sizes.plane_bits + 2)
+        m.d.sync += draft.eq(Mux(command.plain, plane * p.group_tiles, plane + records + shifts))
+        exact = self._reads(layouts.Plane.LOW)
+        return [draft, Mux(exact, plane, 0), Mux(exact, plane << 1, 0)]
+
+    def _reads(self, plane: layouts.Plane) -> Value:
+        """Whether the command reads this plane."""
+        if plane is layouts.Plane.DRAFT:
+            return Value.cast(1)
+        return (self.command.mode == Mode.VERIFY) & ~self.command.plain
+
+    def _faults(
+        self, m: Module, beats: list[Value], rows: Value, sizes: _Sizes
+    ) -> dict[Rejection, Value]:
+        """What may be wrong, in the order in which it is reported."""
+        p, command = self.parameters, self.command
+        draft = command.mode == Mode.DRAFT if p.drafts else Value.cast(0)
+        misaligned, beyond = [], []
+        for number, count in enumerate(beats):
+            base, reads = command.bases[number], self._reads(layouts.Plane(number))
+            misaligned.append(reads & base[: sizes.beat_bits].any())
+            end = Signal(
+                1 + max(p.address_bits - sizes.beat_bits, len(count)), name=f"end_{number}"
+            )
+            m.d.sync += end.eq(base[sizes.beat_bits : p.address_bits] + count)
+            outside = end > 1 << (p.address_bits - sizes.beat_bits)
+            if p.address_bits < _WRITTEN_ADDRESS_BITS:
+                outside |= base[p.address_bits :].any()
+            beyond.append(reads & outside)
+        return {
+            Rejection.STOPPED: ~self.running,
+            Rejection.MODE: ~draft & (command.mode != Mode.VERIFY),
+            Rejection.PLAIN: draft & command.plain if p.drafts else Value.cast(0),
+            Rejection.TOKENS: (command.tokens == 0) | (command.tokens > p.tokens),
+            Rejection.INPUTS: (command.inputs == 0) | (command.inputs > MAX_PRODUCTS),
+            Rejection.OUTPUT_TILES: (command.output_tiles == 0)
+            | command.output_tiles[layouts.OUTPUT_TILE_BITS :].any(),
+            Rejection.BUFFER: rows > p.activation_rows,
+            Rejection.KEEP: command.keep & ~self._same_as_before(m),
+            Rejection.MISALIGNED: _any(misaligned),
+            Rejection.ADDRESS: _any(beyond),
+            Rejection.QUEUE_FULL: ~self.room,
+        }
+
+    def _same_as_before(self, m: Module) -> Value:
+        """Whether there was a job before, with the same tokens and inputs."""
+        known = Signal()
+        tokens = Signal.like(self.command.tokens)
+        inputs = Signal(layouts.INPUT_BITS)
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [
+                known.eq(1),
+                tokens.eq(self.command.tokens),
+                inputs.eq(self.command.inputs),
+            ]
+        with m.If(~self.running):
+            m.d.sync += known.eq(0)
+        return known & (tokens == self.command.tokens) & (inputs == self.command.inputs)
+
+    def _job(self, groups: Value, beats: list[Value]) -> dict[str, object]:
+        """Values of every field of the job."""
+        command = self.command
+        common = {
+            "keep": command.keep,
+            "last_token": command.tokens - 1,
+            "inputs": command.inputs,
+            "groups": groups,
+            "output_tiles": command.output_tiles,
+        }
+        if self.parameters.drafts:
+            common |= {"mode": command.mode, "plain": command.plain}
+        return {
+            "fetch": {"bases": list(command.bases), "beats": beats},
+            **dict.fromkeys(("load", "play", "tiles", "results"), common),
+        }
+
+
+def _groups(inputs: Value, parameters: Parameters) -> Value:
+    """ceil(inputs / group_inputs), for 1 to 65,536 inputs.
+
+    The power of two in the divisor is a shift. For the odd rest d, floor(n / d) is
+    floor(n * ceil(2**t / d) / 2**t) for all n of b bits if t is b plus the bits of d.
+    """
+    divisor = parameters.group_inputs
+    shift = (divisor & -divisor).bit_length() - 1
+    odd = divisor >> shift
+    raised = (inputs[: layouts.INPUT_BITS] + (divisor - 1)) >> shift
+    if odd == 1:
+        return raised
+    scale = len(raised) + odd.bit_length()
+    return (raised * -(-(1 << scale) // odd)) >> scale
+
+
+def _any(values: list[Value]) -> Value:
+    found = values[0]
+    for value in values[1:]:
+        found = found | value
+    return found
+
+
+def _fill(target: data.View, values: dict[str, object]) -> list[object]:
+    """Assignments to the fields of a struct from values of their names; others are left over."""
+    statements = []
+    for name, _ in target.shape():
+        field, value = target[name], values[name]
+        if isinstance(value, dict):
+            statements += _fill(field, value)
+        elif isinstance(value, list):
+            statements += [element.eq(each) for element, each in zip(field, value, strict=True)]
+        else:
+            statements.append(Value.cast(field).eq(value))
+    return statements

@@ -1,0 +1,457 @@
+"""Registers of the accelerator: the one description that circuits, headers and software share.
+
+Pure Python: nothing here imports Amaranth. :mod:`speq.accelerator.register_text` writes it out as
+headers, JSON and the table in docs/registers.md.
+"""
+
+import dataclasses
+import enum
+import zlib
+from collections.abc import Iterator
+
+from speq.formats.tables import Family, family
+from speq.parameters import MODES, WORD_BITS, Parameters
+
+__all__ = [
+    "ADDRESS_BITS",
+    "COUNTER_BITS",
+    "MAGIC",
+    "REGISTER_BITS",
+    "VERSION",
+    "Access",
+    "Fault",
+    "Field",
+    "Interrupt",
+    "ModeCode",
+    "Register",
+    "RegisterMap",
+    "Rejection",
+    "register_map",
+    "tables_hash",
+]
+
+REGISTER_BITS = 32
+ADDRESS_BITS = 12
+"""The registers take a block of 4 KB."""
+
+MAGIC = int.from_bytes(b"SPEQ", "little")
+VERSION = (1, 0)
+"""Major and minor: another major one means that software written for this one does not fit."""
+
+COUNTER_BITS = 48
+"""Width of the performance counters: 2**48 cycles of 500 MHz are more than six days."""
+
+PENDING_BITS = 8
+"""Width of the number of accepted and unfinished jobs."""
+
+
+class Access(enum.Enum):
+    """What a bus access does to a field."""
+
+    READ_ONLY = "ro"
+    """Writes are ignored."""
+    READ_WRITE = "rw"
+    CLEAR = "w1c"
+    """Writing a one to any bit of the field clears it; an event at the same time wins."""
+    PULSE = "w1p"
+    """Writing a one acts once; reads as zero."""
+    TRIGGER = "wo"
+    """Writing any value acts once; reads as zero."""
+
+
+class ModeCode(enum.IntEnum):
+    """Mode of a command; the encoding is the order of :data:`speq.parameters.MODES`."""
+
+    VERIFY = MODES.index("verify")
+    DRAFT = MODES.index("draft")
+
+
+class Fault(enum.IntEnum):
+    """Why the unit stopped."""
+
+    NONE = 0
+    READ_SLVERR = 1
+    READ_DECERR = 2
+    ACTIVATION_SHORT = 3
+    ACTIVATION_LONG = 4
+    STOPPED = 5
+
+
+class Rejection(enum.IntEnum):
+    """Why a command was dropped: the first in this order that applies."""
+
+    NONE = 0
+    STOPPED = 1
+    MODE = 2
+    PLAIN = 3
+    TOKENS = 4
+    INPUTS = 5
+    OUTPUT_TILES = 6
+    BUFFER = 7
+    KEEP = 8
+    MISALIGNED = 9
+    ADDRESS = 10
+    QUEUE_FULL = 11
+
+
+class Interrupt(enum.IntEnum):
+    """Bit numbers of IRQ_PENDING and IRQ_ENABLE."""
+
+    DONE = 0
+    FAULT = 1
+    REJECTED = 2
+    STOPPED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """Neighbouring bits of a register.
+
+    Parameters
+    ----------
+    name : str
+        Lower case, unique in its register.
+    bits : int
+        Width.
+    access : Access
+        What reads and writes do.
+    doc : str
+        One line for the manual.
+    offset : int
+        Lowest bit.
+    codes : enum class, optional
+        Meaning of the values.
+    value : int, optional
+        Value of a read-only field that never changes.
+    """
+
+    name: str
+    bits: int
+    access: Access
+    doc: str
+    offset: int = 0
+    codes: type[enum.IntEnum] | None = None
+    value: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.offset < self.offset + self.bits <= REGISTER_BITS:
+            raise ValueError(f"field {self.name} does not fit {REGISTER_BITS} bits: move it")
+        if self.value is not None:
+            if self.access is not Access.READ_ONLY:
+                raise ValueError(f"field {self.name} has a value: make it read-only")
+            if not 0 <= self.value < 1 << self.bits:
+                raise ValueError(f"field {self.name} cannot hold {self.value}: make it wider")
+
+    @property
+    def mask(self) -> int:
+        """Its bits within the register."""
+        return ((1 << self.bits) - 1) << self.offset
+
+
+@dataclasses.dataclass(frozen=True)
+class Register:
+    """One word of the block.
+
+    Parameters
+    ----------
+    name : str
+        Upper case, unique in the map.
+    offset : int
+        Bytes from the block's base, a multiple of 4.
+    fields : tuple of Field
+        Lowest first, without overlap. Bits of no field read as zero and ignore writes.
+    doc : str
+        One line for the manual.
+    captures : str, optional
+        Register whose value is captured when this one is read, so that both fit together.
+    """
+
+    name: str
+    offset: int
+    fields: tuple[Field, ...]
+    doc: str
+    captures: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.offset % 4 or not 0 <= self.offset < 1 << ADDRESS_BITS:
+            raise ValueError(f"register {self.name} at {self.offset:#x} is no word of the block")
+        used = 0
+        for field in self.fields:
+            if used >> field.offset:
+                raise ValueError(
+                    f"field {field.name} of register {self.name} overlaps, or comes before, the "
+                    f"field above it: list fields lowest first"
+                )
+            used |= field.mask
+        if len({field.name for field in self.fields}) != len(self.fields):
+            raise ValueError(f"register {self.name} has two fields of one name: rename one")
+
+    def field(self, name: str) -> Field:
+        """The field of a name."""
+        return next(field for field in self.fields if field.name == name)
+
+    @property
+    def value(self) -> int:
+        """Its fields that never change, as read."""
+        return sum((field.value or 0) << field.offset for field in self.fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegisterMap:
+    """All registers of a block, by ascending offset."""
+
+    registers: tuple[Register, ...]
+
+    def __post_init__(self) -> None:
+        offsets = [register.offset for register in self.registers]
+        if offsets != sorted(set(offsets)):
+            raise ValueError("registers are not in the order of their offsets: sort them")
+        if len({register.name for register in self.registers}) != len(self.registers):
+            raise ValueError("two registers have one name: rename one")
+
+    def __iter__(self) -> Iterator[Register]:
+        return iter(self.registers)
+
+    def __contains__(self, name: str) -> bool:
+        return any(register.name == name for register in self.registers)
+
+    def __getitem__(self, name: str) -> Register:
+        for register in self.registers:
+            if register.name == name:
+                return register
+        raise KeyError(name)
+
+
+def tables_hash(tables: Family) -> int:
+    """What tells code tables apart: 32 bits that a packed tensor and a design have in common.
+
+    CRC-32 (as in zlib) of the eight draft values and then each table's 64 codes, a byte each.
+    """
+    content = bytes(tables.draft_values) + b"".join(bytes(table.codes) for table in tables.tables)
+    return zlib.crc32(content)
+
+
+def register_map(parameters: Parameters) -> RegisterMap:
+    """Registers of a design point. What a design has not built in leaves a gap, and moves none."""
+    return RegisterMap(
+        (
+            *_identity(parameters),
+            *_state(),
+            *_command(parameters),
+            *_counters(),
+        )
+    )
+
+
+def _constant(name: str, bits: int, value: int, doc: str, offset: int = 0) -> Field:
+    return Field(name, bits, Access.READ_ONLY, doc, offset, value=value)
+
+
+def _read(name: str, bits: int, doc: str, offset: int = 0, codes: type | None = None) -> Field:
+    return Field(name, bits, Access.READ_ONLY, doc, offset, codes)
+
+
+def _write(name: str, bits: int, doc: str, offset: int = 0, codes: type | None = None) -> Field:
+    return Field(name, bits, Access.READ_WRITE, doc, offset, codes)
+
+
+def _pulse(name: str, doc: str, offset: int = 0) -> Field:
+    return Field(name, 1, Access.PULSE, doc, offset)
+
+
+def _identity(parameters: Parameters) -> Iterator[Register]:
+    p = parameters
+    modes = sum(1 << MODES.index(mode) for mode in p.modes)
+    number = tables_hash(family(p.family)) if p.drafts else 0
+    yield Register(
+        "ID", 0x000, (_constant("magic", 32, MAGIC, 'the bytes "SPEQ"'),), "what this block is"
+    )
+    yield Register(
+        "VERSION",
+        0x004,
+        (
+            _constant("minor", 16, VERSION[1], "counts additions"),
+            _constant("major", 16, VERSION[0], "counts incompatible changes", 16),
+        ),
+        "version of this register map",
+    )
+    yield Register(
+        "SHAPE",
+        0x008,
+        (
+            _constant("rows", 16, p.rows, "R"),
+            _constant("columns", 16, p.columns, "C", 16),
+        ),
+        "shape of the array",
+    )
+    yield Register(
+        "FEATURES",
+        0x00C,
+        (
+            _constant("port_words", 8, p.port_words, "W; a beat has 2*W bytes"),
+            _constant("tokens", 8, p.tokens, "M, most tokens of a job", 8),
+            _constant("draft_lanes", 4, p.lanes, "L, 1 without DRAFT", 16),
+            _constant("group_tiles", 4, p.group_tiles, "VERIFY tiles per group: 4 or 1", 20),
+            _constant("modes", 4, modes, "bit n: mode n is built in", 24),
+            _constant("result_bits", 4, p.result_bits // WORD_BITS, "16-bit words per result", 28),
+        ),
+        "what is built in",
+    )
+    yield Register(
+        "LIMITS",
+        0x010,
+        (
+            _constant("queue_depth", 8, p.queue_depth, "jobs that wait behind the one at work"),
+            _constant("address_bits", 8, p.address_bits, "width of memory addresses", 8),
+            _constant("tables", 8, p.tables, "code tables, 0 without DRAFT", 16),
+        ),
+        "limits",
+    )
+    yield Register(
+        "ACTIVATION_VALUES",
+        0x014,
+        (_constant("values", 32, p.activation_values, "FP16 values of each activation buffer"),),
+        "size of a buffer",
+    )
+    yield Register(
+        "TABLES_HASH",
+        0x018,
+        (_constant("crc", 32, number, "CRC-32 of draft values and codes; 0 without DRAFT"),),
+        "which code tables are wired in",
+    )
+
+
+def _state() -> Iterator[Register]:
+    yield Register(
+        "CONTROL",
+        0x020,
+        (
+            _pulse("stop", "stop the unit; ignored unless it runs"),
+            _pulse("resume", "run again; ignored unless STATUS.stopped", 1),
+            _pulse("clear_counters", "set CYCLES, BEATS and WORDS to 0", 2),
+        ),
+        "requests",
+    )
+    yield Register(
+        "STATUS",
+        0x024,
+        (
+            _read("stopped", 1, "nothing is under way; commands are rejected until resume"),
+            _read("stopping", 1, "what is under way drains; commands are rejected", 1),
+            _read("busy", 1, "jobs are pending", 2),
+            _read("room", 1, "the queue takes another job", 3),
+            _read("pending", PENDING_BITS, "jobs accepted and not completed", 8),
+        ),
+        "state",
+    )
+    yield Register(
+        "FAULT",
+        0x028,
+        (_read("code", 4, "the first cause; NONE again after resume", codes=Fault),),
+        "why the unit stopped",
+    )
+    yield Register(
+        "REJECTION",
+        0x02C,
+        (Field("code", 4, Access.CLEAR, "of the last rejected command", codes=Rejection),),
+        "why a command was dropped",
+    )
+    yield Register(
+        "REJECTIONS",
+        0x030,
+        (_read("count", 32, "since reset, modulo 2**32"),),
+        "rejected commands",
+    )
+    yield Register(
+        "JOBS_COMPLETED",
+        0x034,
+        (_read("count", 32, "since reset, modulo 2**32"),),
+        "jobs whose last result was taken",
+    )
+    events = (
+        ("done", "a job was completed"),
+        ("fault", "a read or an activation fault stopped the unit"),
+        ("rejected", "a command was rejected"),
+        ("stopped", "STATUS.stopped was set"),
+    )
+    assert [name for name, _ in events] == [member.name.lower() for member in Interrupt]
+    for name, offset, access, doc in (
+        ("IRQ_PENDING", 0x038, Access.CLEAR, "events since they were last cleared"),
+        ("IRQ_ENABLE", 0x03C, Access.READ_WRITE, "events that raise irq while pending"),
+    ):
+        yield Register(
+            name,
+            offset,
+            tuple(Field(event, 1, access, text, bit) for bit, (event, text) in enumerate(events)),
+            doc,
+        )
+
+
+def _command(parameters: Parameters) -> Iterator[Register]:
+    draft = parameters.drafts
+    fields = [_write("mode", 4, "mode", codes=ModeCode)]
+    if draft:
+        fields.append(_write("plain", 1, "words are FP16 patterns (VERIFY only)", 4))
+    fields += [
+        _write("keep", 1, "use the activations of the job before", 5),
+        _write("tokens", 8, "1..M", 8),
+    ]
+    yield Register("COMMAND", 0x040, tuple(fields), "command: how")
+    yield Register("INPUTS", 0x044, (_write("count", 32, "K, 1..65,536"),), "command: K")
+    yield Register(
+        "OUTPUT_TILES",
+        0x048,
+        (_write("count", 32, "NT, 1..2**20 - 1"),),
+        "command: output tiles",
+    )
+    yield Register(
+        "PUSH",
+        0x04C,
+        (Field("any", 32, Access.TRIGGER, "any value"),),
+        "make the command a job; answered once it is accepted or rejected",
+    )
+    for plane, offset in (("DRAFT", 0x050), ("MIDDLE", 0x058), ("LOW", 0x060))[: 3 if draft else 1]:
+        what = (
+            "plain words or the draft plane" if plane == "DRAFT" else f"the {plane.lower()} plane"
+        )
+        if not draft:
+            what = "words"
+        yield Register(
+            f"{plane}_BASE",
+            offset,
+            (_write("address", 32, "bits 0..31, in bytes; a multiple of 2*W"),),
+            f"command: address of {what}",
+        )
+        yield Register(
+            f"{plane}_BASE_HIGH",
+            offset + 4,
+            (_write("address", 32, "bits 32..63"),),
+            f"command: address of {what}",
+        )
+
+
+def _counters() -> Iterator[Register]:
+    for name, offset, doc in (
+        ("CYCLES", 0x080, "cycles with a job pending"),
+        ("BEATS", 0x088, "beats of weights received"),
+        ("WORDS", 0x090, "transfers of weights into the array"),
+    ):
+        yield Register(
+            name,
+            offset,
+            (_read("count", 32, "bits 0..31; reading it captures the rest"),),
+            doc,
+            captures=f"{name}_HIGH",
+        )
+        yield Register(
+            f"{name}_HIGH",
+            offset + 4,
+            (
+                _read(
+                    "count",
+                    COUNTER_BITS - REGISTER_BITS,
+                    f"bits 32..{COUNTER_BITS - 1} as of the last read of {name}",
+                ),
+            ),
+            doc,
+        )
