@@ -1,0 +1,1 @@
+"""The emitted accelerator under cocotb: bus models, the host library, whole layers."""

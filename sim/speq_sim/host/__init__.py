@@ -1,0 +1,10 @@
+"""Host library: packed matrices and activations in, NumPy arrays out, over any transport.
+
+What it knows of a design comes from the accelerator's JSON side-car alone.
+"""
+
+from speq_sim.host.device import Device, DeviceError, Matrix, Result
+from speq_sim.host.registers import RegisterBlock
+from speq_sim.host.transport import Packet, Transport
+
+__all__ = ["Device", "DeviceError", "Matrix", "Packet", "RegisterBlock", "Result", "Transport"]
