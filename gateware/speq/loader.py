@@ -107,7 +107,8 @@ class Loader(Block):
         blocks, DRAFT the other way round; both end with the last of both, and at zero.
         """
         blocks = self.parameters.load_cycles // DRAFTS_PER_WORD
-        block, part = Signal(range(blocks)), Signal(range(DRAFTS_PER_WORD))
+        block = Signal(range(blocks))
+        part = Signal(range(DRAFTS_PER_WORD))
         draft = self.tiles.payload.mode == Mode.DRAFT
         last_block, last_part = block == blocks - 1, part == DRAFTS_PER_WORD - 1
         with m.If(take & (last_part | draft)):
@@ -147,10 +148,12 @@ class Loader(Block):
                 m.d.comb += unit.table.eq(tables[number // self.parameters.columns])
             units.append(unit)
         drafts = words.as_value() & draft.replicate(self.parameters.port_bits)
-        for index, word in enumerate(self.words):
+        offered = []
+        for index in range(len(self.words)):
             nibble = drafts.word_select(index, DRAFT_BITS)
             verified = units[index % len(units)].decoded
-            m.d.comb += word.eq(verified | nibble.replicate(DRAFTS_PER_WORD))
+            offered.append(verified | nibble.replicate(DRAFTS_PER_WORD))
+        m.d.comb += self.words.eq(Cat(offered))
 
     def _tables(self, m: Module, group: Value) -> list[Value]:
         """Code table of each row that this group of words belongs to."""

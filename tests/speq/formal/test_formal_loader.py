@@ -174,7 +174,7 @@ def test_loader(name: str, tmp_path: Path) -> None:
         ("one_block", "(~self.loaded.valid | self.loaded.ready)", "~self.loaded.valid"),
         ("one_block", "self.tiles.valid & (", "1 & ("),
         ("one_block", "with m.If(self.loaded.ready):", "with m.If(0):"),
-        ("one_block", "self.loaded.valid.eq(1)", "self.loaded.valid.eq(take & ~self.loaded.valid)"),
+        ("one_block", "self.loaded.valid.eq(1)", "self.loaded.valid.eq(~self.loaded.ready)"),
         ("one_block", "header[name].eq(self.tiles.payload[name])", "header[name].eq(0)"),
         ("one_block", "~draft & ~header.plain", "~draft"),
         ("one_block", "~draft & header.plain", "header.plain"),
