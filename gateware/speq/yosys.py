@@ -31,6 +31,13 @@ for command in json.load(sys.stdin):
 
 _LOG_TAIL_LINES = 30
 
+_ZERO_CONTENTS = re.compile(
+    r"  cell \$meminit_v2 \S+\n    parameter \\MEMID (\S+)\n(?:    .*\n)*?"
+    r"    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n+"
+    r"(?=(?:  attribute .*\n)*  cell \$memwr_v2 \S+\n    parameter \\MEMID \1\n)"
+)
+"""Initial values of a memory, all zero, before its first write port."""
+
 
 class YosysError(RuntimeError):
     """A Yosys run failed.
@@ -121,7 +128,8 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
     The text depends on the RTLIL and the Yosys version alone: it holds no attributes, times, tool
     versions or source positions. Memories stay ``reg`` arrays, and tables of constants become
     initialised ones (as one-hot multiplexers they come out a quarter larger after synthesis).
-    Initial values of memories that are written are dropped.
+    A memory that is written has no initial values if they are all zero, which is what Amaranth
+    gives to one without any: an SRAM has none.
     Equal expressions are computed once; wires that nothing reads are gone, internal ones numbered.
 
     Parameters
@@ -142,7 +150,8 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
         If Yosys rejects the RTLIL.
     """
     with tempfile.TemporaryDirectory(prefix="speq-") as directory:
-        (Path(directory) / "design.il").write_text(rtlil, encoding="utf-8")
+        text = _ZERO_CONTENTS.sub("", rtlil)
+        (Path(directory) / "design.il").write_text(text, encoding="utf-8")
         commands = [
             "read_rtlil design.il",
             # Whole multiplexers rather than always blocks: those need a dummy register each to be
@@ -152,8 +161,6 @@ def verilog_from_rtlil(rtlil: str, *, timeout: float | None = None) -> str:
             "opt_merge",
             "opt_clean -purge",
             "memory_collect",
-            # No memory that is written has initial values: an SRAM has none, either.
-            "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",
             "write_verilog -noattr design.v",
         ]
         run_yosys(commands, directory=directory, timeout=timeout)

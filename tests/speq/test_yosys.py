@@ -105,6 +105,22 @@ def test_memories_and_tables_stay_arrays(verilog):
     assert verilog.count("initial begin") == 2
 
 
+@pytest.mark.parametrize(
+    ("written", "init", "kept"),
+    [(True, [], False), (True, [0, 0], False), (True, [0, 1], True), (False, [0, 0], True)],
+)
+def test_written_memories_have_no_initial_zeros(written, init, kept):
+    m = Module()
+    m.submodules.store = store = memory.Memory(shape=4, depth=2, init=init)
+    read = store.read_port()
+    ports = [read.addr, read.data]
+    if written:
+        write = store.write_port()
+        ports += [write.addr, write.data, write.en]
+    text = rtlil.convert(m, ports=ports, name="speq_store")
+    assert ("initial begin" in verilog_from_rtlil(text)) == kept
+
+
 def test_nothing_is_left_that_nobody_reads():
     m = Module()
     used, unused, result = Signal(), Signal(), Signal()
