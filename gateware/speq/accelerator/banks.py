@@ -47,13 +47,15 @@ class BankPair(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         full = Signal(2)
+        holds = Signal()  # not before the first move: bank 1 may then be filled, too
         m.d.comb += [
             self.free.eq(~full.bit_select(self.filling, 1)),
             self.waits.eq(full.bit_select(~self.held, 1)),
         ]
         with m.If(self.move):
-            m.d.sync += [full.bit_select(self.held, 1).eq(0), self.held.eq(~self.held)]
-        # Second, since at the first move bank 1 may be filled, though it was never held.
+            m.d.sync += [holds.eq(1), self.held.eq(~self.held)]
+            with m.If(holds):
+                m.d.sync += full.bit_select(self.held, 1).eq(0)
         with m.If(self.filled):
             m.d.sync += [full.bit_select(self.filling, 1).eq(1), self.filling.eq(~self.filling)]
         return m
