@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from speq.accelerator.axi_lite import register_access
-from speq.accelerator.registers import (
+from speq.accelerator.register_model import (
     ADDRESS_BITS,
     Access,
     Field,

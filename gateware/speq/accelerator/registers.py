@@ -4,11 +4,19 @@ Pure Python: nothing here imports Amaranth. :mod:`speq.accelerator.register_text
 headers, JSON and the table in docs/registers.md.
 """
 
-import dataclasses
 import enum
 import zlib
 from collections.abc import Iterator
 
+from speq.accelerator.register_model import (
+    ADDRESS_BITS,
+    REGISTER_BITS,
+    Access,
+    Code,
+    Field,
+    Register,
+    RegisterMap,
+)
 from speq.formats.tables import Family, family
 from speq.parameters import MODES, WORD_BITS, Parameters
 
@@ -16,23 +24,16 @@ __all__ = [
     "ADDRESS_BITS",
     "COUNTER_BITS",
     "MAGIC",
+    "PENDING_BITS",
     "REGISTER_BITS",
     "VERSION",
-    "Access",
     "Fault",
-    "Field",
     "Interrupt",
     "ModeCode",
-    "Register",
-    "RegisterMap",
     "Rejection",
     "register_map",
     "tables_hash",
 ]
-
-REGISTER_BITS = 32
-ADDRESS_BITS = 12
-"""The registers take a block of 4 KB."""
 
 MAGIC = int.from_bytes(b"SPEQ", "little")
 VERSION = (1, 0)
@@ -45,53 +46,39 @@ PENDING_BITS = 8
 """Width of the number of accepted and unfinished jobs."""
 
 
-class Access(enum.Enum):
-    """What a bus access does to a field."""
+class ModeCode(Code):
+    """Mode of a command."""
 
-    READ_ONLY = "ro"
-    """Writes are ignored."""
-    READ_WRITE = "rw"
-    CLEAR = "w1c"
-    """Writing a one to any bit of the field clears it; an event at the same time wins."""
-    PULSE = "w1p"
-    """Writing a one acts once; reads as zero."""
-    TRIGGER = "wo"
-    """Writing any value acts once; reads as zero."""
+    VERIFY = MODES.index("verify"), "all 16 bits of the weights"
+    DRAFT = MODES.index("draft"), "the draft plane"
 
 
-class ModeCode(enum.IntEnum):
-    """Mode of a command; the encoding is the order of :data:`speq.parameters.MODES`."""
-
-    VERIFY = MODES.index("verify")
-    DRAFT = MODES.index("draft")
-
-
-class Fault(enum.IntEnum):
+class Fault(Code):
     """Why the unit stopped."""
 
-    NONE = 0
-    READ_SLVERR = 1
-    READ_DECERR = 2
-    ACTIVATION_SHORT = 3
-    ACTIVATION_LONG = 4
-    STOPPED = 5
+    NONE = 0, "it was not stopped"
+    READ_SLVERR = 1, "a read was answered with SLVERR"
+    READ_DECERR = 2, "a read was answered with DECERR"
+    ACTIVATION_SHORT = 3, "TLAST before the last beat of a packet of activations"
+    ACTIVATION_LONG = 4, "no TLAST on the last beat of a packet of activations"
+    STOPPED = 5, "`CONTROL.stop`"
 
 
-class Rejection(enum.IntEnum):
-    """Why a command was dropped: the first in this order that applies."""
+class Rejection(Code):
+    """Why a command was dropped: the first reason in this order that applies."""
 
-    NONE = 0
-    STOPPED = 1
-    MODE = 2
-    PLAIN = 3
-    TOKENS = 4
-    INPUTS = 5
-    OUTPUT_TILES = 6
-    BUFFER = 7
-    KEEP = 8
-    MISALIGNED = 9
-    ADDRESS = 10
-    QUEUE_FULL = 11
+    NONE = 0, "none was, or it was cleared"
+    STOPPED = 1, "the unit is stopping or stopped"
+    MODE = 2, "a mode that is not built in"
+    PLAIN = 3, "DRAFT with plain words"
+    TOKENS = 4, "no tokens, or more than M"
+    INPUTS = 5, "no inputs, or more than 65,536"
+    OUTPUT_TILES = 6, "no output tiles, or more than 2**20 - 1"
+    BUFFER = 7, "more activations than a buffer holds"
+    KEEP = 8, "keep with other tokens or inputs than the job before, or before any"
+    MISALIGNED = 9, "an address that is no multiple of the beat"
+    ADDRESS = 10, "a region beyond the address space"
+    QUEUE_FULL = 11, "nothing is wrong: push again when `STATUS.room` is set"
 
 
 class Interrupt(enum.IntEnum):
@@ -101,125 +88,6 @@ class Interrupt(enum.IntEnum):
     FAULT = 1
     REJECTED = 2
     STOPPED = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """Neighbouring bits of a register.
-
-    Parameters
-    ----------
-    name : str
-        Lower case, unique in its register.
-    bits : int
-        Width.
-    access : Access
-        What reads and writes do.
-    doc : str
-        One line for the manual.
-    offset : int
-        Lowest bit.
-    codes : enum class, optional
-        Meaning of the values.
-    value : int, optional
-        Value of a read-only field that never changes.
-    """
-
-    name: str
-    bits: int
-    access: Access
-    doc: str
-    offset: int = 0
-    codes: type[enum.IntEnum] | None = None
-    value: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.offset < self.offset + self.bits <= REGISTER_BITS:
-            raise ValueError(f"field {self.name} does not fit {REGISTER_BITS} bits: move it")
-        if self.value is not None:
-            if self.access is not Access.READ_ONLY:
-                raise ValueError(f"field {self.name} has a value: make it read-only")
-            if not 0 <= self.value < 1 << self.bits:
-                raise ValueError(f"field {self.name} cannot hold {self.value}: make it wider")
-
-    @property
-    def mask(self) -> int:
-        """Its bits within the register."""
-        return ((1 << self.bits) - 1) << self.offset
-
-
-@dataclasses.dataclass(frozen=True)
-class Register:
-    """One word of the block.
-
-    Parameters
-    ----------
-    name : str
-        Upper case, unique in the map.
-    offset : int
-        Bytes from the block's base, a multiple of 4.
-    fields : tuple of Field
-        Lowest first, without overlap. Bits of no field read as zero and ignore writes.
-    doc : str
-        One line for the manual.
-    captures : str, optional
-        Register whose value is captured when this one is read, so that both fit together.
-    """
-
-    name: str
-    offset: int
-    fields: tuple[Field, ...]
-    doc: str
-    captures: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.offset % 4 or not 0 <= self.offset < 1 << ADDRESS_BITS:
-            raise ValueError(f"register {self.name} at {self.offset:#x} is no word of the block")
-        used = 0
-        for field in self.fields:
-            if used >> field.offset:
-                raise ValueError(
-                    f"field {field.name} of register {self.name} overlaps, or comes before, the "
-                    f"field above it: list fields lowest first"
-                )
-            used |= field.mask
-        if len({field.name for field in self.fields}) != len(self.fields):
-            raise ValueError(f"register {self.name} has two fields of one name: rename one")
-
-    def field(self, name: str) -> Field:
-        """The field of a name."""
-        return next(field for field in self.fields if field.name == name)
-
-    @property
-    def value(self) -> int:
-        """Its fields that never change, as read."""
-        return sum((field.value or 0) << field.offset for field in self.fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class RegisterMap:
-    """All registers of a block, by ascending offset."""
-
-    registers: tuple[Register, ...]
-
-    def __post_init__(self) -> None:
-        offsets = [register.offset for register in self.registers]
-        if offsets != sorted(set(offsets)):
-            raise ValueError("registers are not in the order of their offsets: sort them")
-        if len({register.name for register in self.registers}) != len(self.registers):
-            raise ValueError("two registers have one name: rename one")
-
-    def __iter__(self) -> Iterator[Register]:
-        return iter(self.registers)
-
-    def __contains__(self, name: str) -> bool:
-        return any(register.name == name for register in self.registers)
-
-    def __getitem__(self, name: str) -> Register:
-        for register in self.registers:
-            if register.name == name:
-                return register
-        raise KeyError(name)
 
 
 def tables_hash(tables: Family) -> int:
@@ -247,11 +115,15 @@ def _constant(name: str, bits: int, value: int, doc: str, offset: int = 0) -> Fi
     return Field(name, bits, Access.READ_ONLY, doc, offset, value=value)
 
 
-def _read(name: str, bits: int, doc: str, offset: int = 0, codes: type | None = None) -> Field:
+def _read(
+    name: str, bits: int, doc: str, offset: int = 0, codes: type[Code] | None = None
+) -> Field:
     return Field(name, bits, Access.READ_ONLY, doc, offset, codes)
 
 
-def _write(name: str, bits: int, doc: str, offset: int = 0, codes: type | None = None) -> Field:
+def _write(
+    name: str, bits: int, doc: str, offset: int = 0, codes: type[Code] | None = None
+) -> Field:
     return Field(name, bits, Access.READ_WRITE, doc, offset, codes)
 
 
@@ -291,9 +163,9 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
             _constant("port_words", 8, p.port_words, "W; a beat has 2*W bytes"),
             _constant("tokens", 8, p.tokens, "M, most tokens of a job", 8),
             _constant("draft_lanes", 4, p.lanes, "L, 1 without DRAFT", 16),
-            _constant("group_tiles", 4, p.group_tiles, "VERIFY tiles per group: 4 or 1", 20),
+            _constant("group_tiles", 4, p.group_tiles, "VERIFY tiles per group, 4 or 1", 20),
             _constant("modes", 4, modes, "bit n: mode n is built in", 24),
-            _constant("result_bits", 4, p.result_bits // WORD_BITS, "16-bit words per result", 28),
+            _constant("result_words", 4, p.result_bits // WORD_BITS, "16-bit words per result", 28),
         ),
         "what is built in",
     )
@@ -305,12 +177,12 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
             _constant("address_bits", 8, p.address_bits, "width of memory addresses", 8),
             _constant("tables", 8, p.tables, "code tables, 0 without DRAFT", 16),
         ),
-        "limits",
+        "further parameters",
     )
     yield Register(
         "ACTIVATION_VALUES",
         0x014,
-        (_constant("values", 32, p.activation_values, "FP16 values of each activation buffer"),),
+        (_constant("values", 28, p.activation_values, "FP16 values of each activation buffer"),),
         "size of a buffer",
     )
     yield Register(
@@ -347,7 +219,7 @@ def _state() -> Iterator[Register]:
     yield Register(
         "FAULT",
         0x028,
-        (_read("code", 4, "the first cause; NONE again after resume", codes=Fault),),
+        (Field("code", 4, Access.READ_ONLY, "the first cause, until resume", codes=Fault),),
         "why the unit stopped",
     )
     yield Register(
@@ -389,7 +261,7 @@ def _state() -> Iterator[Register]:
 
 def _command(parameters: Parameters) -> Iterator[Register]:
     draft = parameters.drafts
-    fields = [_write("mode", 4, "mode", codes=ModeCode)]
+    fields = [Field("mode", 4, Access.READ_WRITE, "what to compute", codes=ModeCode)]
     if draft:
         fields.append(_write("plain", 1, "words are FP16 patterns (VERIFY only)", 4))
     fields += [
