@@ -7,8 +7,9 @@ from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
 from speq import emission
-from speq.accelerator.fetch import fifo_depths
-from speq.accelerator.registers import as_json, c_header, register_map, verilog_header
+from speq.accelerator.fetch import fifo_beats
+from speq.accelerator.register_text import as_json, c_header, verilog_header
+from speq.accelerator.registers import register_map
 from speq.accelerator.unit import Accelerator, buses
 from speq.block import module_name, modules
 from speq.emission import Emission, write_design
@@ -53,7 +54,9 @@ def describe(unit: Accelerator) -> dict[str, Any]:
             "group_inputs": parameters.group_inputs,
             "group_tiles": parameters.group_tiles,
             "activation_rows": parameters.activation_rows,
-            "fifo_beats": dict(fifo_depths(parameters)),
+            "fifo_beats": {
+                plane.name.lower(): fifo_beats(parameters, plane) for plane in unit.fetch.planes
+            },
         },
         "array": {"latency": array["latency"], "streams": array["streams"]},
         "buses": {prefix: _ports(unit, prefix) for prefix in buses(parameters)},

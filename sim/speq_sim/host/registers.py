@@ -1,6 +1,6 @@
 """Registers by name, from the description in an accelerator's side-car."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from speq_sim.host.transport import Transport
@@ -21,17 +21,15 @@ class RegisterBlock:
 
     def __init__(self, transport: Transport, description: Mapping[str, Any]) -> None:
         self._transport = transport
-        self._registers = {entry["name"]: entry for entry in description["registers"]}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._registers
+        self._registers = description["registers"]
+        self._codes = description["codes"]
 
     def read(self, name: str, field: str | None = None) -> int:
         """Value of a register, or of one of its fields."""
-        value = self._transport.read(self._entry(name)["offset"])
+        value = self._transport.read(self._registers[name]["offset"])
         if field is None:
             return value
-        place = self._field(name, field)
+        place = self._place(name, field)
         return value >> place["offset"] & (1 << place["bits"]) - 1
 
     def write(self, name: str, **fields: int) -> None:
@@ -44,17 +42,18 @@ class RegisterBlock:
         """
         value = 0
         for field, number in fields.items():
-            place = self._field(name, field)
+            place = self._place(name, field)
             if not 0 <= number < 1 << place["bits"]:
                 raise ValueError(
                     f"{number} does not fit field {field} of {name}: it has {place['bits']} bits"
                 )
             value |= number << place["offset"]
-        self._transport.write(self._entry(name)["offset"], value)
+        self._transport.write(self._registers[name]["offset"], value)
 
-    def code(self, name: str, field: str, value: int) -> str:
-        """What a value of a field with codes is called."""
-        codes = self._field(name, field)["codes"]
+    def code(self, name: str, field: str) -> str:
+        """What the present value of a field with codes is called."""
+        value = self.read(name, field)
+        codes = self._codes[self._place(name, field)["codes"]]
         return next((text for text, number in codes.items() if number == value), str(value))
 
     def count(self, name: str) -> int:
@@ -62,8 +61,12 @@ class RegisterBlock:
         low = self.read(name)
         return self.read(f"{name}_HIGH") << 32 | low
 
-    def _entry(self, name: str) -> Mapping[str, Any]:
-        return self._registers[name]
+    def differences(self) -> Iterator[str]:
+        """Fields that never change, but are not what the description says."""
+        for name, register in self._registers.items():
+            for field, place in register["fields"].items():
+                if place["value"] is not None and self.read(name, field) != place["value"]:
+                    yield f"{name}.{field} is {self.read(name, field)}, not {place['value']}"
 
-    def _field(self, name: str, field: str) -> Mapping[str, Any]:
-        return next(entry for entry in self._entry(name)["fields"] if entry["name"] == field)
+    def _place(self, name: str, field: str) -> Mapping[str, Any]:
+        return self._registers[name]["fields"][field]
