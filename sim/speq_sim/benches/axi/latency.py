@@ -20,6 +20,7 @@ class Fixed:
         self.cycles = cycles
 
     def __call__(self) -> int:
+        """Cycles of the next burst."""
         return self.cycles
 
 
@@ -41,4 +42,5 @@ class Uniform:
         self._random = random.Random(seed)
 
     def __call__(self) -> int:
+        """Cycles of the next burst."""
         return self._random.randint(self.low, self.high)

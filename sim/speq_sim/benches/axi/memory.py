@@ -69,7 +69,7 @@ class AxiMemory(Port):
         *,
         clock: LogicObject | None = None,
         reset_n: LogicObject | None = None,
-        latency: Callable[[], int] | None = None,
+        latency: Callable[[], int] = Fixed(1),  # noqa: B008, it has no state
         outstanding: int = 16,
         gap: Iterable[bool] = repeat(False),
         address_gap: Iterable[bool] = repeat(False),
@@ -79,20 +79,16 @@ class AxiMemory(Port):
         super().__init__(dut, prefix, clock, reset_n)
         if outstanding < 1:
             raise ValueError(f"{outstanding} outstanding bursts: a memory accepts at least 1")
-        self.monitor = AxiReadMonitor(dut, prefix, clock, reset_n)
+        self.monitor = AxiReadMonitor(dut, prefix, clock, reset_n, runs=False)
         self.beat_bytes = self.monitor.beat_bytes
-        self.latency = Fixed(1) if latency is None else latency
+        self.latency = latency
         self.outstanding = outstanding
         self.gap = iter(gap)
         self.address_gap = iter(address_gap)
         self.ready_after_valid = ready_after_valid
         self.faults: dict[tuple[int, int], Response] = dict(faults or {})
         self.load(contents)
-        self._address: LogicArrayObject = self.signal("araddr")
-        self._length: LogicArrayObject = self.signal("arlen")
-        self._address_valid: LogicObject = self.signal("arvalid")
         self._address_ready: LogicObject = self.signal("arready")
-        self._ready: LogicObject = self.signal("rready")
         self._valid: LogicObject = self.signal("rvalid")
         self._data: LogicArrayObject = self.signal("rdata")
         self._response: LogicArrayObject = self.signal("rresp")
@@ -132,36 +128,30 @@ class AxiMemory(Port):
 
     async def _run(self) -> None:
         edge = RisingEdge(self.clock)
+        monitor = self.monitor
         now = 0
         while True:
             await edge
             now += 1
-            if self.in_reset:
+            if not monitor.observe():
                 self._forget()
                 continue
-            if self._offering and self._ready.value == 1:
+            if monitor.transferred:
                 self._offering = False
                 self._beat += 1
-            requested = self._address_valid.value == 1
-            accepting = self._driven[self._address_ready]
-            if accepting and requested:
-                self._pending.append(
-                    (
-                        now + max(1, self.latency()),
-                        int(self._address.value),
-                        int(self._length.value) + 1,
-                    )
-                )
+            if monitor.asked is not None:
+                burst = monitor.asked
+                self._pending.append((now + self.latency(), burst.address, burst.beats))
             if not self._offering:
                 self._offer(now + 1)
-            self._accept(requested and not accepting)
+            self._accept()
 
-    def _accept(self, requested: bool) -> None:
+    def _accept(self) -> None:
         """Drive arready for the next cycle."""
         under_way = len(self._pending) + (self._beat < self._beats)
         wanted = not next(self.address_gap) and under_way < self.outstanding
         if self.ready_after_valid:
-            wanted = wanted and requested
+            wanted = wanted and self.monitor.asks and self.monitor.asked is None
         self._drive(self._address_ready, int(wanted))
 
     def _offer(self, cycle: int) -> None:

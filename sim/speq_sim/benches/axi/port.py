@@ -5,8 +5,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cocotb.handle import LogicArrayObject, LogicObject
+from cocotb.types import Logic
 
 __all__ = ["AxiResetError", "AxiRuleError", "Channel", "Port", "Response"]
+
+
+_ONE, _ZERO = Logic(1), Logic(0)
+# There is one object for each value of a Logic: to compare identities first is twice as fast.
 
 
 class AxiRuleError(AssertionError):
@@ -64,7 +69,8 @@ class Port:
     @property
     def in_reset(self) -> bool:
         """Whether the reset is active now."""
-        return self.reset_n.value != 1
+        value = self.reset_n.value
+        return value is not _ONE and value != 1
 
 
 class Channel:
@@ -85,7 +91,7 @@ class Channel:
 
     Attributes
     ----------
-    valid, ready : bool
+    valid : bool
         As last observed.
     cycle : int
         Of the last :meth:`observe`, counted from :meth:`restart`; for messages.
@@ -93,7 +99,7 @@ class Channel:
 
     def __init__(self, port: Port, letter: str, payload: Sequence[str]) -> None:
         self.names = tuple(f"{port.prefix}_{name}" for name in payload)
-        self.valid = self.ready = False
+        self.valid = False
         self.restart()
         self._valid_name = f"{port.prefix}_{letter}valid"
         self._ready_name = f"{port.prefix}_{letter}ready"
@@ -110,34 +116,40 @@ class Channel:
     def observe(self) -> bool:
         """See one cycle out of reset; whether there was a transfer."""
         self.cycle += 1
-        valid = self.valid = self._bit(self._valid, self._valid_name)
+        valid = self.valid = self.bit(self._valid, self._valid_name)
         if self._resets:
             self._resets = 0
             if valid:
                 self.fail(self._valid_name, "high before the first clock edge after reset")
-        self.ready = self._bit(self._ready, self._ready_name)
-        transfer = valid and self.ready
         if self._open is not None:
             self._check_held()
-        self._open = None if transfer or not valid else self.sample()
+        if not valid:
+            return False
+        transfer = self.ready
+        self._open = None if transfer else self.sample()
         return transfer
+
+    @property
+    def ready(self) -> bool:
+        """Whether ready is high now."""
+        return self.bit(self._ready, self._ready_name)
 
     def reset(self) -> None:
         """See one cycle in reset: the first edge only resets, from the second valid must be low."""
-        if self._resets and self._bit(self._valid, self._valid_name):
-            self.fail(self._valid_name, "high in reset")
+        if self._resets and self.bit(self._valid, self._valid_name):
+            raise AxiRuleError(f"{self._valid_name}: high in reset, after its first clock edge")
         self._resets += 1
         self._open = None
-        self.valid = self.ready = False
+        self.valid = False
 
     def sample(self) -> tuple[int, ...]:
         """Values of the payload's signals."""
         return tuple(
-            self.integer(signal, name)
+            self._integer(signal, name)
             for signal, name in zip(self._signals, self.names, strict=True)
         )
 
-    def integer(self, signal: LogicObject | LogicArrayObject, name: str) -> int:
+    def _integer(self, signal: LogicObject | LogicArrayObject, name: str) -> int:
         """Value of a signal that must be defined now."""
         try:
             return int(signal.value)
@@ -149,6 +161,7 @@ class Channel:
         raise AxiRuleError(f"{name}, cycle {self.cycle}: {rule}")
 
     def _check_held(self) -> None:
+        """Check an offer that was not taken in the cycle before."""
         if not self.valid:
             self.fail(
                 self._valid_name, "withdrawn before the transfer; it must stay high until ready"
@@ -161,8 +174,13 @@ class Channel:
                     f"value while {self._valid_name} waits for ready",
                 )
 
-    def _bit(self, signal: LogicObject, name: str) -> bool:
+    def bit(self, signal: LogicObject, name: str) -> bool:
+        """Value of a single bit that must be defined now."""
         value = signal.value
+        if value is _ZERO:
+            return False
+        if value is _ONE:
+            return True
         try:
             return bool(value)
         except ValueError:

@@ -44,6 +44,8 @@ class AxiReadMonitor(Port):
     ----------
     dut, prefix, clock, reset_n
         See :class:`~speq_sim.benches.axi.port.Port`.
+    runs : bool
+        Whether it runs by itself. If not, its owner calls :meth:`observe` at every rising edge.
 
     Attributes
     ----------
@@ -63,6 +65,12 @@ class AxiReadMonitor(Port):
         Largest number of bursts under way.
     first_beat, last_beat : int or None
         Cycles of the first and last transfer on R.
+    asked : Burst or None
+        The burst whose address was transferred in the cycle observed last.
+    transferred : bool
+        Whether there was a transfer on R in that cycle.
+    asks : bool
+        Whether arvalid was high in that cycle.
 
     Raises
     ------
@@ -76,17 +84,23 @@ class AxiReadMonitor(Port):
         prefix: str = "m_axi",
         clock: LogicObject | None = None,
         reset_n: LogicObject | None = None,
+        *,
+        runs: bool = True,
     ) -> None:
         super().__init__(dut, prefix, clock, reset_n)
         payload = ["araddr", "arlen", "arsize", "arburst"]
         self._address = Channel(self, "ar", payload + [n for n in ("arprot",) if self.has(n)])
         self._data = Channel(self, "r", ["rdata", "rresp", "rlast"])
         self._last: LogicObject = self.signal("rlast")
+        self._last_name = f"{prefix}_rlast"
         self.beat_bytes = len(self.signal("rdata")) // 8
         self._pending: deque[Burst] = deque()
         self._done = 0  # beats of the oldest pending burst
+        self.asked: Burst | None = None
+        self.transferred = self.asks = False
         self.restart()
-        cocotb.start_soon(self._run())
+        if runs:
+            cocotb.start_soon(self._run())
 
     def restart(self) -> None:
         """Count and record anew from here; bursts under way stay under way."""
@@ -129,33 +143,39 @@ class AxiReadMonitor(Port):
             "last_beat": self.last_beat,
         }
 
+    def observe(self) -> bool:
+        """See one cycle; whether it is out of reset."""
+        if self.in_reset:
+            self._address.reset()
+            self._data.reset()
+            self._pending.clear()
+            self._done = self._skipped = 0
+            return False
+        # R before AR: data in the cycle of the request would be too early.
+        self.transferred = self._data.observe()
+        if self._data.valid:
+            self._see_data()
+        elif self._pending:
+            self.waiting += 1
+        else:
+            self.idle += 1
+        self.asked = None
+        if self._address.observe():
+            self._see_burst()
+        self.asks = self._address.valid
+        self.cycles += 1
+        return True
+
     async def _run(self) -> None:
         edge = RisingEdge(self.clock)
         while True:
             await edge
-            if self.in_reset:
-                self._address.reset()
-                self._data.reset()
-                self._pending.clear()
-                self._done = self._skipped = 0
-                continue
-            # R before AR: data in the cycle of the request would be too early.
-            self._see_data()
-            if self._address.observe():
-                self._see_burst()
-            self.cycles += 1
+            self.observe()
 
     def _see_data(self) -> None:
-        transfer = self._data.observe()
-        if not self._data.valid:
-            if self._pending:
-                self.waiting += 1
-            else:
-                self.idle += 1
-            return
         if not self._pending:
             self._data.fail(f"{self.prefix}_rvalid", "high without a burst under way")
-        if not transfer:
+        if not self.transferred:
             self.stalls += 1
             return
         self.beats += 1
@@ -165,9 +185,10 @@ class AxiReadMonitor(Port):
         self._done += 1
         burst = self._pending[0]
         ends = self._done == burst.beats
-        name = f"{self.prefix}_rlast"
-        if self._data.integer(self._last, name) != ends:
-            self._data.fail(name, f"wrong in beat {self._done} of {burst.beats} of the burst")
+        if self._data.bit(self._last, self._last_name) != ends:
+            self._data.fail(
+                self._last_name, f"wrong in beat {self._done} of {burst.beats} of the burst"
+            )
         if ends:
             self._pending.popleft()
             low = burst.address + self._skipped * self.beat_bytes
@@ -177,7 +198,7 @@ class AxiReadMonitor(Port):
     def _see_burst(self) -> None:
         address, length, size, kind, *_ = self._address.sample()
         self._check(address, length + 1, size, kind)
-        burst = Burst(address, length + 1, self.cycles)
+        burst = self.asked = Burst(address, length + 1, self.cycles)
         self.bursts.append(burst)
         self._pending.append(burst)
         self.most_outstanding = max(self.most_outstanding, len(self._pending))
