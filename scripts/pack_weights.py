@@ -1,28 +1,44 @@
-"""Pack the FP16 tensors of a safetensors file into draft, middle and low planes.
+"""Pack a model into draft, middle and low planes, tensor by tensor.
 
-Every tensor unpacks to the same bytes. FP32 tensors are packed where FP16 holds all their values;
-tensors of other types, and what has no exact scale, are kept as they are, and the report says why.
+Reads safetensors, the index of a sharded model (*.index.json), and GGUF. Every tensor unpacks to
+the same bytes. BF16 and FP32 tensors are packed where powers of two make every stored weight exact
+in FP16; what cannot be packed is kept, and the report says why. Peak memory follows the largest
+tensor, not the model.
 """
 
 import argparse
 import dataclasses
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 import _cli
-from speq.formats import PackedTensor, pack, unpack
-from speq.formats.container import PackedModel, read_packed, read_weights, write_packed
+from speq.formats import pack, unpack
+from speq.formats.container import read_weights
+from speq.formats.exponents import Exponents, plot_exponents
+from speq.formats.model import (
+    Options,
+    TensorReport,
+    draft_bits_per_weight,
+    pack_model,
+    verify_model,
+)
+from speq.formats.sources import open_source
 from speq.formats.tables import Family, family
 from speq.parameters import TABLE_NAMES, Parameters, load
 
 BENCHMARK_SHAPE = (4096, 4096)
 BENCHMARK_RUNS = 5
+
+NEXT_TO_OUT = Path()
+"""Stands for --plot without a path."""
 
 
 def default_family() -> str:
@@ -30,121 +46,124 @@ def default_family() -> str:
     return next(f.default for f in dataclasses.fields(Parameters) if f.name == "family")
 
 
-def as_half(tensor: NDArray[Any]) -> tuple[NDArray[np.float16] | None, str]:
-    """The tensor in FP16, or None and why that would change a bit of it."""
-    if tensor.dtype == np.float16:
-        return tensor, ""
-    if tensor.dtype != np.float32:
-        return None, f"its type is {tensor.dtype}, and only FP16 and FP32 are packed"
-    with np.errstate(over="ignore", invalid="ignore"):
-        half = tensor.astype(np.float16)
-        back = half.astype(np.float32)
-    if not np.array_equal(back.view(np.uint32), tensor.view(np.uint32)):
-        return None, "it holds FP32 values that FP16 cannot"
-    return half, ""
-
-
-def entry(name: str, packed: PackedTensor, single: bool) -> dict[str, Any]:
-    """What the report says of one tensor."""
-    row: dict[str, Any] = {
-        "name": name,
-        "shape": list(packed.shape),
-        "stored": "plain" if packed.is_plain else "packed",
-        "dtype": "F32" if single else "F16",
-    }
-    if packed.is_plain:
-        return row | {"reason": packed.reason}
-    uses = np.bincount(packed.tables, minlength=int(packed.tables.max(initial=0)) + 1)
-    return row | {
-        "t": packed.scale.tensor,
-        "row_exponents": [int(packed.scale.rows.min()), int(packed.scale.rows.max())],
-        "columns_scaled": int(np.count_nonzero(packed.scale.columns)),
-        "rows_per_table": uses.tolist(),
-        "draft_sqnr_db": finite(packed.draft_sqnr_db),
-        "middle_sqnr_db": finite(packed.middle_sqnr_db),
-    }
-
-
-def finite(value: float) -> float | None:
-    """A figure for JSON: two decimals, None where it is infinite (no error at all)."""
-    return round(value, 2) if np.isfinite(value) else None
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux's getrusage begins with the peak of whoever started the process; this does not.
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def pack_file(arguments: argparse.Namespace, members: Family) -> dict[str, Any]:
-    """Pack a file, write the result, and verify it where asked."""
-    tensors = read_weights(arguments.input)
+    """Pack a model, write the result, verify and plot it where asked; the figures of the report."""
+    memory = peak_memory()
+    source = open_source(arguments.input)
     importance = read_weights(arguments.importance) if arguments.importance else {}
-    packed: dict[str, PackedTensor] = {}
-    other: dict[str, NDArray[Any]] = {}
-    single, report = set(), []
-    steps = len(tensors) * (2 if arguments.verify else 1) + 1
+    options = Options(not arguments.no_columns, arguments.round, importance)
+    exponents = Exponents() if arguments.plot else None
+    steps = len(source.tensors) * (2 if arguments.verify else 1)
     with _cli.progress(steps, "packing") as step:
-        for name, tensor in tensors.items():
-            step(f"packing {name}")
-            half, reason = as_half(tensor)
-            if half is None:
-                other[name] = tensor
-                row = {"name": name, "shape": list(tensor.shape), "stored": "as it is"}
-                report.append(row | {"dtype": str(tensor.dtype), "reason": reason})
-                continue
-            weight = importance.get(name) if tensor.ndim == 2 else None
-            packed[name] = pack(half, members, importance=weight, columns=not arguments.no_columns)
-            if tensor.dtype == np.float32:
-                single.add(name)
-            report.append(entry(name, packed[name], name in single))
-        step(f"writing {arguments.output.name}")
-        write_packed(arguments.output, PackedModel(members, packed, frozenset(single), other))
+        start = time.perf_counter()
+        reports = pack_model(
+            source, arguments.output, members, options, step=step, exponents=exponents
+        )
+        seconds = time.perf_counter() - start
         if arguments.verify:
-            verify(arguments.output, tensors, step)
-    weights = sum(tensor.planes.low.size for tensor in packed.values() if not tensor.is_plain)
-    return {
-        "input": arguments.input.name,
+            verify_model(source, arguments.output, reports, step=step)
+        verify_seconds = time.perf_counter() - start - seconds
+    peak = peak_memory()
+    weights = sum(report.weights for report in reports)
+    largest = max((tensor.nbytes for tensor in source.tensors), default=0)
+    figures = {
+        "input": source.name,
         "output": arguments.output.name,
         "family": members.name,
         "verified": bool(arguments.verify),
-        "weights_packed": weights,
-        "input_bytes": arguments.input.stat().st_size,
+        "input_bytes": source.nbytes,
         "output_bytes": arguments.output.stat().st_size,
-        "tensors": report,
+        "weights": weights,
+        "weights_packed": sum(r.weights for r in reports if r.stored == "packed"),
+        "seconds": round(seconds, 3),
+        "gb_per_s": round(2 * weights / 1e9 / seconds, 4),
+        "gb_per_s_counts": "2 bytes per weight, as in FP16",
+        "verify_seconds": round(verify_seconds, 3) if arguments.verify else None,
+        "largest_tensor_bytes": largest,
+        "memory_before_bytes": memory,
+        "peak_memory_bytes": peak,
+        "peak_memory_per_largest_tensor": round(peak / largest, 2) if largest else None,
+        "tensors_stored": {
+            kind: sum(r.stored == kind for r in reports) for kind in ("packed", "plain", "as it is")
+        },
+        "tensors_rounded": sum(r.rounding is not None for r in reports),
+        "draft_bits_per_weight": round(draft_bits_per_weight(reports), 3),
+        "remarks": list(source.remarks),
+        "tensors": [report.as_dict() for report in reports],
     }
+    if exponents is not None:
+        figures["exponents"] = exponents.as_dict()
+        path = arguments.plot
+        if path == NEXT_TO_OUT:
+            path = arguments.output.with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plot_exponents(exponents, source.name, path)
+        figures["plot"] = path.name
+    show(figures, reports)
+    return figures
 
 
-def verify(path: Path, tensors: dict[str, NDArray[Any]], step: Callable[[str], None]) -> None:
-    """Read the packed file back and compare every tensor byte for byte."""
-    model = read_packed(path)
-    for name, tensor in tensors.items():
-        step(f"verifying {name}")
-        found = model.unpack(name)
-        same = found.shape == tensor.shape and found.dtype == tensor.dtype
-        if not same or found.tobytes() != tensor.tobytes():
-            raise ValueError(
-                f"tensor {name!r} does not unpack to its own bytes: this is a defect of speq; keep "
-                f"{path.name} and report it"
-            )
-
-
-def show(figures: dict[str, Any]) -> None:
+def show(figures: dict[str, Any], reports: list[TensorReport]) -> None:
     """Print the report."""
-    table = Table(title=f"{figures['output']}, family {figures['family']}")
+    table = Table(title=f"{escape(figures['output'])}, family {figures['family']}")
     for column, justify in (
-        ("tensor", "left"), ("shape", "right"), ("t", "right"), ("rows per table", "left"),
+        ("tensor", "left"), ("shape", "right"), ("t + r", "right"), ("rows per table", "left"),
         ("draft dB", "right"), ("middle dB", "right"), ("remark", "left"),
     ):  # fmt: skip
         table.add_column(column, justify=justify)
-    for row in figures["tensors"]:
-        shape = "x".join(map(str, row["shape"]))
-        if row["stored"] != "packed":
-            table.add_row(row["name"], shape, "", "", "", "", f"{row['stored']}: {row['reason']}")
-            continue
-        ratios = ["exact" if row[k] is None else f"{row[k]:.2f}" for k in
-                  ("draft_sqnr_db", "middle_sqnr_db")]  # fmt: skip
-        uses = " ".join(map(str, row["rows_per_table"]))
-        scaled = row["columns_scaled"]
-        remark = f"{scaled} columns scaled" if scaled else ""
-        table.add_row(row["name"], shape, str(row["t"]), uses, *ratios, remark)
+    for report in reports:
+        table.add_row(*(escape(text) for text in cells(report)))
     _cli.console.print(table)
+    stored = figures["tensors_stored"]
+    lines = [
+        f"{stored['packed']} tensors packed, {stored['plain']} plain FP16, {stored['as it is']} "
+        f"as they are, {figures['tensors_rounded']} rounded to FP16; a draft pass reads "
+        f"{figures['draft_bits_per_weight']:.2f} bits per weight over the whole model",
+        f"{figures['input_bytes'] / 1e6:.1f} MB to {figures['output_bytes'] / 1e6:.1f} MB in "
+        f"{figures['seconds']:.1f} s ({figures['gb_per_s']:.3f} GB/s of FP16); peak memory "
+        f"{figures['peak_memory_bytes'] / 1e6:.0f} MB, largest tensor "
+        f"{figures['largest_tensor_bytes'] / 1e6:.1f} MB",
+        *figures["remarks"],
+    ]
     if figures["verified"]:
-        _cli.console.print("verified: every tensor unpacks to the same bytes")
+        rounded = ", those rounded to their rounded ones" if figures["tensors_rounded"] else ""
+        lines.append(f"verified: every tensor unpacks to the same bytes{rounded}")
+    for line in lines:
+        _cli.console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def cells(report: TensorReport) -> list[str]:
+    """The row of a tensor in the printed table."""
+    remarks = [report.origin] if report.origin else []
+    if report.rounding is not None:
+        remarks.append(f"largest relative error {report.rounding.largest_relative_error:.1e}")
+    name = "".join(letter if letter.isprintable() else "?" for letter in report.name)
+    shape = "x".join(map(str, report.shape))
+    if report.stored != "packed":
+        remark = ", ".join([f"{report.stored}: {report.reason}", *remarks])
+        return [name, shape, "", "", "", "", remark]
+    if report.columns_scaled:
+        remarks.append(f"{report.columns_scaled} columns scaled")
+    low, high = (report.t + row for row in report.row_exponents)
+    places = f"{low}" if low == high else f"{low}..{high}"
+    uses = " ".join(map(str, report.rows_per_table))
+    ratios = [
+        f"{ratio:.2f}" if np.isfinite(ratio) else "exact"
+        for ratio in (report.draft_sqnr_db, report.middle_sqnr_db)
+    ]
+    return [name, shape, places, uses, *ratios, ", ".join(remarks)]
 
 
 def benchmark(members: Family) -> dict[str, Any]:
@@ -196,7 +215,9 @@ def show_benchmark(figures: dict[str, Any]) -> None:
 def main() -> None:
     """Run the command."""
     parser = _cli.parser(__doc__, design=False)
-    parser.add_argument("input", metavar="IN", type=Path, nargs="?", help="safetensors file")
+    parser.add_argument(
+        "input", metavar="IN", type=Path, nargs="?", help="safetensors file, index.json or GGUF"
+    )
     parser.add_argument("output", metavar="OUT", type=Path, nargs="?", help="packed file to write")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
@@ -210,6 +231,14 @@ def main() -> None:
         "--importance", metavar="PATH", type=Path,
         help="safetensors file: per tensor name, a vector of each input's mean square; errors "
         "are weighted by it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--round", action="store_true",
+        help="round BF16, FP32 and de-quantised matrices to FP16 where it cannot hold them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--plot", metavar="PATH", type=Path, nargs="?", const=NEXT_TO_OUT,
+        help="draw the exponents before and after scaling as PNG (without PATH: next to OUT)",
     )  # fmt: skip
     parser.add_argument("--no-columns", action="store_true", help="never scale columns")
     parser.add_argument(
@@ -228,7 +257,6 @@ def main() -> None:
         if arguments.input is None or arguments.output is None:
             raise ValueError("give IN and OUT, or --benchmark")
         figures = pack_file(arguments, members)
-        show(figures)
     _cli.write_json(arguments.json, figures)
 
 

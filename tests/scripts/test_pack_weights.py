@@ -39,7 +39,7 @@ def test_a_file_is_packed_verified_and_reported(tmp_path):
     assert rows["half"]["stored"] == rows["single"]["stored"] == "packed"
     assert rows["half"]["draft_sqnr_db"] > 5
     assert "FP16 cannot" in rows["inexact"]["reason"]
-    assert "only FP16 and FP32" in rows["ids"]["reason"]
+    assert "only F16, BF16, F32 are packed" in rows["ids"]["reason"]
     assert rows["nan"] | {"stored": "plain", "reason": "it holds Inf or NaN"} == rows["nan"]
     model = read_packed(packed)
     for name, tensor in tensors.items():

@@ -11,8 +11,9 @@ from speq.formats.codec import (
     middle_patterns,
     to_planes,
 )
-from speq.formats.errors import FormatError
-from speq.formats.packing import PackedTensor, pack, unpack
+from speq.formats.errors import FormatError, InexactError
+from speq.formats.packed import PackedTensor, unpack
+from speq.formats.packing import pack
 from speq.formats.scale import Scale, apply_scale, undo_scale
 from speq.formats.tables import CodeTable, Family, family
 
@@ -20,6 +21,7 @@ __all__ = [
     "CodeTable",
     "Family",
     "FormatError",
+    "InexactError",
     "PackedTensor",
     "Planes",
     "Scale",

@@ -24,12 +24,6 @@ MAX_SHIFT = 3
 _BLOCK_WEIGHTS = 1 << 18
 """Weights handled at a time, so that intermediate arrays stay in the cache."""
 
-_HALVED = np.zeros((CELLS, CELLS))
-for _cell in range(CELLS):
-    # A normal binade moves down whole; the first two, spaced alike, move to half their cell.
-    _lower = _cell - CELLS_PER_BINADE if _cell >= 2 * CELLS_PER_BINADE else _cell >> 1
-    _HALVED[_cell, _lower] = 1
-
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
@@ -53,7 +47,17 @@ class Moments:
 
     def halved(self) -> "Moments":
         """Moments of the same rows stored one power of two lower (exact)."""
-        return Moments(self.count @ _HALVED, self.total @ _HALVED / 2, self.energy / 4)
+        return Moments(_lower(self.count), _lower(self.total) / 2, self.energy / 4)
+
+
+def _lower(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums by cell of weights that are stored one power of two lower."""
+    # A normal binade moves down whole; the first two, spaced alike, move to half their cell.
+    spaced = 2 * CELLS_PER_BINADE
+    result = np.zeros_like(sums)
+    result[:, :CELLS_PER_BINADE] = sums[:, 0:spaced:2] + sums[:, 1:spaced:2]
+    result[:, CELLS_PER_BINADE:-CELLS_PER_BINADE] = sums[:, spaced:]
+    return result
 
 
 def moments(stored: NDArray[np.uint16], importance: NDArray[np.float64] | None = None) -> Moments:

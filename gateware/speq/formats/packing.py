@@ -7,20 +7,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speq.formats.cells import LOW_MIDDLE
-from speq.formats.codec import Planes, decode, encoder, fill_planes, from_planes, row_blocks
-from speq.formats.errors import FormatError
+from speq.formats.codec import Planes, encoder, fill_planes, row_blocks
+from speq.formats.dtypes import NUMPY_TYPES, WIDE
+from speq.formats.errors import FormatError, InexactError
 from speq.formats.moments import MAX_SHIFT, Choice, choose, moments
+from speq.formats.packed import PackedTensor, unpack
 from speq.formats.scale import (
+    ROW_EXPONENTS,
     Scale,
     apply_scale,
     column_candidate,
     column_rescue,
     rows_below_two,
     spare_shifts,
-    undo_scale,
     why_plain,
 )
 from speq.formats.tables import Family, family
+from speq.formats.wide import Half, as_half
 
 __all__ = ["COLUMN_GAIN_DB", "PackedTensor", "pack", "unpack"]
 
@@ -42,50 +45,6 @@ _ROUNDING = 1e-9
 """Share of a tensor's energy by which two errors may differ and count as equal."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PackedTensor:
-    """A packed matrix [N, K], or a tensor of any shape stored plain.
-
-    Parameters
-    ----------
-    family : str
-        Name of the family that packed it.
-    shape : tuple of int
-        Shape of the tensor.
-    planes : Planes or None
-        Draft, middle and low plane; None when stored plain.
-    scale : Scale or None
-        Powers of two t, r[n], c[k]; None when stored plain.
-    tables : array of uint8 [N] or None
-        Index of each row's table.
-    alpha : array of float32 [N] or None
-        Scale of each row's draft result (epilogue).
-    plain : array of uint16 or None
-        FP16 patterns of a tensor stored plain, in its shape.
-    reason : str or None
-        Why it is stored plain.
-    draft_sqnr_db, middle_sqnr_db : float or None
-        Signal to quantisation noise of the draft weights `v' * alpha` and of the middle values,
-        against the exact weights, in dB; infinite where they are exact, None when stored plain.
-    """
-
-    family: str
-    shape: tuple[int, ...]
-    planes: Planes | None = None
-    scale: Scale | None = None
-    tables: NDArray[np.uint8] | None = None
-    alpha: NDArray[np.float32] | None = None
-    plain: NDArray[np.uint16] | None = None
-    reason: str | None = None
-    draft_sqnr_db: float | None = None
-    middle_sqnr_db: float | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the tensor is stored as FP16 only."""
-        return self.plain is not None
-
-
 def pack(
     weights: ArrayLike,
     members: Family,
@@ -102,9 +61,13 @@ def pack(
     Inf or NaN, has no exact scale, or would be drafted worse than by ``bsfp`` (unless the family
     is one of :data:`CONTROLS`).
 
+    BF16 and FP32 are packed alike where FP16 holds every stored weight exactly. Where it holds the
+    stored weights alone, and not the tensor's own, there is no plain form to compare with
+    ``bsfp``: it is packed whatever its error.
+
     Parameters
     ----------
-    weights : array of float16, or of uint16 patterns
+    weights : array of float16, bfloat16 or float32, or of uint16 patterns of FP16
         The tensor, of any shape.
     members : Family
         The tables.
@@ -123,49 +86,36 @@ def pack(
     Raises
     ------
     FormatError
-        If `weights` are neither FP16 nor uint16, or a given scale or importance does not fit.
+        If `weights` are of another type, or a given scale or importance does not fit.
+    InexactError
+        If `weights` are BF16 or FP32 and would have to be stored plain, but FP16 cannot hold them.
     """
-    bits = _patterns(weights)
+    half, dtype = _half(weights)
+    bits, moved = half.bits, half.moved
     reason = why_plain(bits)
     if reason is not None:
-        return _plain(bits, members, reason)
+        return _plain(half, dtype, members, reason)
     importance = _importance(importance, bits.shape[1])
-    scales = [scale] if scale else _candidates(bits, members, importance, columns)
+    if scale is None:
+        scales = _candidates(half, members, importance, columns)
+    else:
+        scales = [_moved(scale, None if moved is None else -moved)]
     if not scales:
-        return _plain(bits, members, "no exact power of two brings it below 2")
-    best = _trial(bits, members, scales[0], importance, fixed=scale is not None)
+        return _plain(half, dtype, members, "no exact power of two brings it below 2")
+    best = _trial(half, members, scales[0], importance, fixed=scale is not None)
     baseline = best.baseline
     for candidate in scales[1:]:
-        found = _trial(bits, members, candidate, importance, fixed=False)
+        found = _trial(half, members, candidate, importance, fixed=False)
         baseline = min(baseline, found.baseline)
         if found.error * _COLUMN_GAIN < best.error:
             best = found
     slack = _ROUNDING * best.energy
-    if scale is None and members.name not in CONTROLS and best.error > baseline + slack:
+    # Moved rows have no FP16 of their own to fall back on.
+    free = scale is None and moved is None and members.name not in CONTROLS
+    if free and best.error > baseline + slack:
         text = f"{BASELINE} would draft it with less error than {members.name}"
-        return _plain(bits, members, text)
-    return _packed(bits, members, best, importance)
-
-
-def unpack(packed: PackedTensor, members: Family) -> NDArray[np.float16]:
-    """The tensor that was packed, byte for byte.
-
-    Parameters
-    ----------
-    packed : PackedTensor
-        Result of :func:`pack`.
-    members : Family
-        The family it was packed with.
-
-    Raises
-    ------
-    FormatError
-        If the parts of `packed` do not belong together or to the family.
-    """
-    if packed.is_plain:
-        return packed.plain.view(np.float16)
-    stored = decode(from_planes(packed.planes), members, packed.tables)
-    return undo_scale(stored, packed.scale).view(np.float16)
+        return _plain(half, dtype, members, text)
+    return _packed(half, dtype, members, best, importance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +131,7 @@ class _Trial:
 
 
 def _candidates(
-    bits: NDArray[np.uint16],
+    half: Half,
     members: Family,
     importance: NDArray[np.float64] | None,
     columns: bool,
@@ -190,34 +140,36 @@ def _candidates(
 
     If rows alone are not exact, columns are scaled as little as makes them so.
     """
+    bits, moved = half.bits, half.moved
     even = np.zeros(bits.shape[1], dtype=np.int8)
-    rows = rows_below_two(bits, even)
+    rows = rows_below_two(bits, even, moved)
     if not columns:
         return [] if rows is None else [Scale.of(rows, even)]
     if rows is None:
-        rescue = column_rescue(bits)
-        rows = None if rescue is None else rows_below_two(bits, rescue)
+        rescue = column_rescue(bits, moved)
+        rows = None if rescue is None else rows_below_two(bits, rescue, moved)
         return [] if rows is None else [Scale.of(rows, rescue)]
     found = [Scale.of(rows, even)]
     uneven = column_candidate(bits)
     if uneven is None:
         return found
-    sample = slice(None, None, max(1, len(bits) // _SAMPLE_ROWS))
-    lower = rows_below_two(bits[sample], uneven)
+    step = max(1, len(bits) // _SAMPLE_ROWS)
+    sample = Half(bits[::step], None if moved is None else moved[::step])
+    lower = rows_below_two(sample.bits, uneven, sample.moved)
     if lower is None:
         return found
     errors = [
-        _trial(bits[sample], members, scale, importance, fixed=False).error
-        for scale in (Scale.of(rows[sample], even), Scale.of(lower, uneven))
+        _trial(sample, members, scale, importance, fixed=False).error
+        for scale in (Scale.of(rows[::step], even), Scale.of(lower, uneven))
     ]
     if errors[1] * _COLUMN_GAIN < errors[0]:
-        lower = rows_below_two(bits, uneven)
+        lower = rows_below_two(bits, uneven, moved)
         found += [] if lower is None else [Scale.of(lower, uneven)]
     return found
 
 
 def _trial(
-    bits: NDArray[np.uint16],
+    half: Half,
     members: Family,
     scale: Scale,
     importance: NDArray[np.float64] | None,
@@ -225,16 +177,17 @@ def _trial(
     fixed: bool,
 ) -> _Trial:
     """Choose each row's shift, table and alpha at a scale (with `fixed`, no shift)."""
+    bits = half.bits
     stored = apply_scale(bits, scale)
     sums = moments(stored, _stored_importance(scale, importance))
     if fixed:
         allowed = np.zeros(len(bits), dtype=np.int64)
     else:
         spare = spare_shifts(bits, scale.row_exponents, scale.columns)
-        above = scale.row_exponents + 64
+        above = _original(scale, half) - ROW_EXPONENTS[0]
         allowed = np.clip(np.minimum(spare, above), 0, MAX_SHIFT)
     choice = choose(sums, members, allowed)
-    back = 4.0 ** -scale.row_exponents.astype(np.float64)
+    back = 4.0 ** -_original(scale, half).astype(np.float64)
     baseline = choose(sums, family(BASELINE), allowed)
     return _Trial(
         scale,
@@ -247,21 +200,22 @@ def _trial(
 
 
 def _packed(
-    bits: NDArray[np.uint16],
+    half: Half,
+    dtype: str,
     members: Family,
     trial: _Trial,
     importance: NDArray[np.float64] | None,
 ) -> PackedTensor:
-    choice = trial.choice
+    choice, bits = trial.choice, half.bits
     scale, stored = trial.scale, trial.stored
     if np.any(choice.shift):
         scale = Scale.of(scale.row_exponents - choice.shift, scale.columns)
         stored = apply_scale(bits, scale)
     rows, columns = bits.shape
-    half = (columns + 1) // 2
+    nibbles = (columns + 1) // 2
     planes = Planes(
-        np.empty((rows, half), np.uint8),
-        np.empty((rows, half), np.uint8),
+        np.empty((rows, nibbles), np.uint8),
+        np.empty((rows, nibbles), np.uint8),
         np.empty((rows, columns), np.uint8),
     )
     for index in np.unique(choice.table):
@@ -269,6 +223,7 @@ def _packed(
         for block in row_blocks(np.flatnonzero(choice.table == index), columns):
             fill_planes(planes, block, words[stored[block]])
     middle = _middle_error(stored, _stored_importance(scale, importance))
+    scale = _moved(scale, half.moved)
     back = 4.0 ** -scale.row_exponents.astype(np.float64)
     return PackedTensor(
         family=members.name,
@@ -277,6 +232,7 @@ def _packed(
         scale=scale,
         tables=choice.table,
         alpha=choice.alpha.astype(np.float32),
+        dtype=dtype,
         draft_sqnr_db=_decibels(trial.energy, trial.error),
         middle_sqnr_db=_decibels(trial.energy, float(middle @ back)),
     )
@@ -309,19 +265,36 @@ def _stored_importance(
     return weight if importance is None else weight * importance
 
 
-def _plain(bits: NDArray[np.uint16], members: Family, reason: str) -> PackedTensor:
-    return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason)
+def _moved(scale: Scale, moved: NDArray[np.int64] | None) -> Scale:
+    """A scale of rows that hold powers of two already, with these added."""
+    return scale if moved is None else Scale.of(scale.row_exponents + moved, scale.columns)
 
 
-def _patterns(weights: ArrayLike) -> NDArray[np.uint16]:
+def _original(scale: Scale, half: Half) -> NDArray[np.int64]:
+    """Row exponents of a scale, counted from the original weights."""
+    return scale.row_exponents + (0 if half.moved is None else half.moved)
+
+
+def _plain(half: Half, dtype: str, members: Family, reason: str) -> PackedTensor:
+    if half.moved is not None:
+        raise InexactError(f"FP16 cannot hold its values, and {reason}")
+    bits = half.bits
+    return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason, dtype=dtype)
+
+
+def _half(weights: ArrayLike) -> tuple[Half, str]:
+    """FP16 patterns of weights, and the name of their type."""
     weights = np.ascontiguousarray(weights) if np.ndim(weights) else np.asarray(weights)
-    if weights.dtype == np.float16:
-        return weights.view(np.uint16)
     if weights.dtype == np.uint16:
-        return weights
+        return Half(weights), "F16"
+    if weights.dtype == np.float16:
+        return Half(weights.view(np.uint16)), "F16"
+    for dtype in WIDE:
+        if weights.dtype == NUMPY_TYPES[dtype]:
+            return as_half(weights), dtype
     raise FormatError(
-        f"weights have dtype {weights.dtype}, but must be float16 (or uint16 patterns): convert "
-        f"them where that is exact"
+        f"weights have dtype {weights.dtype}, but must be float16, bfloat16 or float32 (or uint16 "
+        f"patterns of FP16): convert them where that is exact"
     )
 
 

@@ -16,9 +16,11 @@ from speq.formats.errors import FormatError
 
 __all__ = [
     "COLUMN_EXPONENTS",
+    "LAST_BIT",
     "ROW_EXPONENTS",
     "Scale",
     "apply_scale",
+    "bit_exponents",
     "column_candidate",
     "column_rescue",
     "rows_below_two",
@@ -33,7 +35,7 @@ ROW_EXPONENTS = (-64, 63)
 COLUMN_EXPONENTS = (-15, 0)
 """Least and largest column exponent `c[k]`."""
 
-_LAST_BIT = -24
+LAST_BIT = -24
 """Exponent of the last subnormal bit of FP16."""
 
 _NONE = 64
@@ -95,7 +97,9 @@ def why_plain(bits: NDArray[np.uint16]) -> str | None:
 
 
 def rows_below_two(
-    bits: NDArray[np.uint16], columns: NDArray[np.int8] | None = None
+    bits: NDArray[np.uint16],
+    columns: NDArray[np.int8] | None = None,
+    moved: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64] | None:
     """Largest exact row exponents that keep every row below 2, given column exponents.
 
@@ -105,14 +109,17 @@ def rows_below_two(
         Finite FP16 patterns.
     columns : array of int8 [K], optional
         Column exponents; none are all zero.
+    moved : array of int64 [N], optional
+        Powers of two that the rows hold already: the sum stays -64..63.
 
     Returns
     -------
     array of int64 [N] or None
-        `t + r[n]`. A row of zeros gets the least exponent of the others. None if a row has no
-        exact exponent: it reaches 2 and has a bit that would fall below 2**-24.
+        `t + r[n]` (less `moved`). A row of zeros gets the least exponent of the others. None if a
+        row has no exact exponent: it reaches 2 and has a bit that would fall below 2**-24, or
+        would have to go below 2**-64.
     """
-    top, _ = _bit_exponents()
+    top, _ = bit_exponents()
     magnitude = bits & np.uint16(0x7FFF)
     live = magnitude.any(axis=1)
     if columns is None or not np.any(columns):
@@ -122,7 +129,10 @@ def rows_below_two(
         exponents = -(top[bits] + columns.astype(np.int8)).max(axis=1).astype(np.int64)
         shrunk = np.ones(len(bits), dtype=bool)
     exponents[~live] = exponents[live].min() if np.any(live) else 0
-    exponents = np.clip(exponents, *ROW_EXPONENTS)
+    least, most = (limit - (0 if moved is None else moved) for limit in ROW_EXPONENTS)
+    if np.any(live & (exponents < least)):
+        return None
+    exponents = np.clip(exponents, least, most)
     tested = np.flatnonzero(shrunk & live)
     if np.any(spare_shifts(bits[tested], exponents[tested], columns) < 0):
         return None
@@ -136,32 +146,45 @@ def spare_shifts(
 
     Rows of zeros can by 64 or more. Negative: the row is not exact even at `exponents`.
     """
-    _, bottom = _bit_exponents()
+    _, bottom = bit_exponents()
     lowest = np.empty(len(bits), dtype=np.int64)
     for rows in row_blocks(np.arange(len(bits)), bits.shape[1]):
         places = bottom[bits[rows]]
         lowest[rows] = (places if columns is None else places + columns).min(axis=1)
-    return lowest + exponents - _LAST_BIT
+    return lowest + exponents - LAST_BIT
 
 
-def column_rescue(bits: NDArray[np.uint16]) -> NDArray[np.int8] | None:
+def column_rescue(
+    bits: NDArray[np.uint16], moved: NDArray[np.int64] | None = None
+) -> NDArray[np.int8] | None:
     """Least column scaling that makes rows exact which have no exact exponent of their own.
 
     Such a row holds both a weight of 2 or above and one whose lowest bit is too low to go down.
     Only the columns of the large weights are stored lower; the row stays as high as its low bits
     need. Whether all rows are exact with these columns is for :func:`rows_below_two` to say.
 
+    Parameters
+    ----------
+    bits : array of uint16 [N, K]
+        Finite FP16 patterns.
+    moved : array of int64 [N], optional
+        Powers of two that the rows hold already.
+
     Returns
     -------
     array of int8 [K] or None
         None if a column would have to go lower than -15.
     """
-    top, _ = _bit_exponents()
-    tops = top[bits].astype(np.int64)
-    exponents = -tops.max(axis=1)
-    short = np.flatnonzero(spare_shifts(bits, exponents) < 0)
-    least = exponents[short] - spare_shifts(bits[short], exponents[short])
-    excess = (tops[short] + least[:, None]).max(axis=0, initial=0)
+    top, _ = bit_exponents()
+    least = np.broadcast_to(ROW_EXPONENTS[0] - (0 if moved is None else moved), len(bits))
+    excess = np.zeros(bits.shape[1], dtype=np.int64)
+    for rows in row_blocks(np.arange(len(bits)), bits.shape[1]):
+        tops = top[bits[rows]].astype(np.int64)
+        exponents = -tops.max(axis=1)
+        needed = np.maximum(exponents - spare_shifts(bits[rows], exponents), least[rows])
+        short = np.flatnonzero(needed > exponents)
+        over = (tops[short] + needed[short, None]).max(axis=0, initial=0)
+        np.maximum(excess, over, out=excess)
     if excess.max(initial=0) > -COLUMN_EXPONENTS[0]:
         return None
     return (-np.maximum(excess, 0)).astype(np.int8)
@@ -196,11 +219,14 @@ def _raise_until_exact(
     Raising a column can lower a row's exponent, so it is repeated until nothing changes; every
     round raises an exponent towards 0, which bounds the number of rounds.
     """
-    top, bottom = _bit_exponents()
+    top, bottom = bit_exponents()
     tops, bottoms = top[bits], bottom[bits]
     while np.any(columns):
-        rows = -(tops + columns).max(axis=1)
-        needed = (_LAST_BIT - bottoms.astype(np.int16) - rows[:, None]).max(axis=0)
+        needed = np.full(bits.shape[1], -_NONE, dtype=np.int16)
+        for rows in row_blocks(np.arange(len(bits)), bits.shape[1]):
+            exponents = -(tops[rows] + columns).max(axis=1)
+            lacking = LAST_BIT - bottoms[rows].astype(np.int16) - exponents[:, None]
+            np.maximum(needed, lacking.max(axis=0), out=needed)
         raised = np.clip(np.maximum(columns, needed), *COLUMN_EXPONENTS).astype(np.int8)
         if np.array_equal(raised, columns):
             return columns if np.all(needed <= columns) else None
@@ -285,18 +311,18 @@ def shifted_patterns(power: int) -> NDArray[np.uint16]:
 
 
 @functools.cache
-def _bit_exponents() -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def bit_exponents() -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Exponents of the highest and the lowest set bit of each FP16 pattern's value."""
     patterns = np.arange(1 << 16, dtype=np.uint16)
     values = np.abs(patterns.view(np.float16).astype(np.float64))
     values[~np.isfinite(values)] = 0
-    units = np.ldexp(values, -_LAST_BIT).astype(np.int64)
+    units = np.ldexp(values, -LAST_BIT).astype(np.int64)
     top = np.full(1 << 16, -_NONE, dtype=np.int8)
     bottom = np.full(1 << 16, _NONE, dtype=np.int8)
     live = units > 0
-    top[live] = np.frexp(units[live].astype(np.float64))[1] - 1 + _LAST_BIT
+    top[live] = np.frexp(units[live].astype(np.float64))[1] - 1 + LAST_BIT
     lowest = (units & -units)[live].astype(np.float64)
-    bottom[live] = np.frexp(lowest)[1] - 1 + _LAST_BIT
+    bottom[live] = np.frexp(lowest)[1] - 1 + LAST_BIT
     return top, bottom
 
 

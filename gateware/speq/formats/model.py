@@ -1,0 +1,314 @@
+"""Pack a model tensor by tensor, and compare the result with its source, byte for byte."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speq.formats.dtypes import WIDE
+from speq.formats.errors import FormatError, InexactError
+from speq.formats.exponents import Exponents
+from speq.formats.packed import PackedTensor
+from speq.formats.packed_reader import PackedReader
+from speq.formats.packed_writer import PARTS, PackedWriter, part_shapes
+from speq.formats.packing import pack
+from speq.formats.sources import Source, SourceTensor
+from speq.formats.tables import Family
+from speq.formats.wide import Rounding, round_to_half
+
+__all__ = ["Options", "TensorReport", "draft_bits_per_weight", "pack_model", "verify_model"]
+
+_PACKED_TYPES = ("F16", *WIDE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a model is packed.
+
+    Parameters
+    ----------
+    columns : bool
+        Whether columns may be scaled.
+    round : bool
+        Whether BF16 and FP32 matrices that FP16 cannot hold are rounded to it.
+    importance : mapping of str to array of float [K]
+        Per tensor, the mean square of each input (:func:`speq.formats.pack`).
+    """
+
+    columns: bool = True
+    round: bool = False
+    importance: Mapping[str, NDArray] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorReport:
+    """What became of one tensor.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+        Type in the source, by its safetensors name.
+    stored : {"packed", "plain", "as it is"}
+        In planes; as FP16; or in its own type, which the array cannot run.
+    stored_bytes, draft_bytes : int
+        Bytes in the packed file, without the header; and those of them that a draft pass reads.
+    reason : str or None
+        Why it is not packed.
+    origin : str or None
+        What was done to it before, such as "de-quantised Q4_1".
+    rounding : Rounding or None
+        What rounding to FP16 cost, where it was rounded.
+    t : int or None
+        Power of two of the tensor.
+    row_exponents : tuple of int or None
+        Least and largest r[n].
+    columns_scaled : int or None
+        Columns with a power of two of their own.
+    rows_per_table : tuple of int or None
+        Rows that use each table.
+    draft_sqnr_db, middle_sqnr_db : float or None
+        As in :class:`speq.formats.PackedTensor`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: str
+    stored_bytes: int
+    draft_bytes: int
+    reason: str | None = None
+    origin: str | None = None
+    rounding: Rounding | None = None
+    t: int | None = None
+    row_exponents: tuple[int, int] | None = None
+    columns_scaled: int | None = None
+    rows_per_table: tuple[int, ...] | None = None
+    draft_sqnr_db: float | None = None
+    middle_sqnr_db: float | None = None
+
+    @property
+    def weights(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; what does not apply is left out, and an exact ratio (infinite) is None."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            if isinstance(value, Rounding):
+                value = dataclasses.asdict(value) | {"sqnr_db": _finite(value.sqnr_db)}
+            found[field.name] = _finite(value) if field.name.endswith("_db") else value
+        return found
+
+
+def pack_model(
+    source: Source,
+    path: Path,
+    members: Family,
+    options: Options,
+    *,
+    step: Callable[[str], None] = lambda text: None,
+    exponents: Exponents | None = None,
+) -> list[TensorReport]:
+    """Pack a model, one tensor in memory at a time.
+
+    F16 matrices are packed, or stored plain where they cannot be. BF16 and F32 matrices are packed
+    where powers of two make every stored weight exact in FP16; else they are rounded (if `options`
+    say so), or kept as they are. Other types are kept as they are.
+
+    Parameters
+    ----------
+    source : Source
+        The model.
+    path : Path
+        The packed file to write: all of it or nothing.
+    members : Family
+        The tables.
+    options : Options
+        How.
+    step : callable
+        Called with a text before each tensor.
+    exponents : Exponents, optional
+        Counts of exponents to add every packed tensor to.
+
+    Returns
+    -------
+    list of TensorReport
+        One per tensor, in order.
+
+    Raises
+    ------
+    FormatError
+        If a tensor cannot be read, its importance does not fit, or two would take one name.
+    """
+    if any(_same(path, file) for file in source.files):
+        raise FormatError(f"{path.name} is the model itself: give another name for the packed file")
+    expected = [(tensor.name, tensor.dtype, tensor.shape) for tensor in source.tensors]
+    reports = []
+    with PackedWriter(path, members, expected) as file:
+        for tensor in source.tensors:
+            step(f"packing {tensor.name}")
+            reports.append(_pack_one(tensor, file, members, options, exponents))
+    return reports
+
+
+def verify_model(
+    source: Source,
+    path: Path,
+    reports: list[TensorReport],
+    *,
+    step: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Unpack a file tensor by tensor and compare every byte with the source.
+
+    Rounded tensors are compared with the source rounded once more.
+
+    Parameters
+    ----------
+    source : Source
+        The model.
+    path : Path
+        The packed file.
+    reports : list of TensorReport
+        What :func:`pack_model` gave.
+    step : callable
+        Called with a text before each tensor.
+
+    Raises
+    ------
+    FormatError
+        If a byte differs, or a tensor is missing.
+    """
+    file = PackedReader(path)
+    names = {tensor.name for tensor in source.tensors}
+    if names != {*file.names, *file.kept}:
+        raise FormatError(f"{path.name} has other tensors than {source.name}: pack the model again")
+    for tensor, report in zip(source.tensors, reports, strict=True):
+        step(f"verifying {tensor.name}")
+        dtype = tensor.dtype if report.rounding is None else "F16"
+        same = file.shape(tensor.name) == tensor.shape and file.dtype(tensor.name) == dtype
+        if not same or not _equal(tensor, report, file):
+            raise FormatError(
+                f"tensor {tensor.name!r} does not unpack to its own bytes: this is a defect of "
+                f"speq; keep {path.name} and report it"
+            )
+
+
+def draft_bits_per_weight(reports: list[TensorReport]) -> float:
+    """Bits that a draft pass reads per element, over every tensor of the model.
+
+    A packed tensor counts its draft plane, alpha, tables and exponents; all others count whole.
+    """
+    weights = sum(report.weights for report in reports)
+    return 8 * sum(report.draft_bytes for report in reports) / max(weights, 1)
+
+
+def _pack_one(
+    tensor: SourceTensor,
+    file: PackedWriter,
+    members: Family,
+    options: Options,
+    exponents: Exponents | None,
+) -> TensorReport:
+    report = TensorReport(tensor.name, tensor.shape, tensor.dtype, "as it is", 0, 0)
+    report = dataclasses.replace(report, origin=tensor.origin)
+    raw = tensor.load()
+    reason = f"its type is {tensor.dtype}, and only {', '.join(_PACKED_TYPES)} are packed"
+    if tensor.dtype in _PACKED_TYPES:
+        packed, rounding, reason = _packed(tensor, raw, members, options)
+        if packed is not None:
+            del raw
+            origin = _origin(tensor, rounding)
+            file.add(tensor.name, packed, origin)
+            if exponents is not None and not packed.is_plain:
+                exponents.add(packed, members)
+            report = dataclasses.replace(report, origin=origin, rounding=rounding)
+            return _of_packed(report, packed, members)
+    file.keep(tensor.name, tensor.dtype, tensor.shape, raw, reason)
+    size = tensor.nbytes
+    return dataclasses.replace(report, stored_bytes=size, draft_bytes=size, reason=reason)
+
+
+def _packed(
+    tensor: SourceTensor, raw: NDArray[np.uint8], members: Family, options: Options
+) -> tuple[PackedTensor | None, Rounding | None, str]:
+    """A tensor packed or plain; or None and why it must be kept as it is."""
+    weights, rounding = tensor.typed(raw), None
+    importance = options.importance.get(tensor.name) if len(tensor.shape) == 2 else None
+
+    def packed(weights: NDArray) -> PackedTensor:
+        return pack(weights, members, importance=importance, columns=options.columns)
+
+    try:
+        try:
+            return packed(weights), None, ""
+        except InexactError as error:
+            if len(tensor.shape) != 2:
+                return None, None, str(error)
+            if not options.round:
+                return None, None, f"{error}; --round rounds it to FP16"
+        try:
+            weights, rounding = round_to_half(weights)
+        except InexactError as error:
+            return None, None, str(error)
+        return packed(weights), rounding, ""
+    except FormatError as error:
+        raise FormatError(f"tensor {tensor.name!r}: {error}") from None
+
+
+def _origin(tensor: SourceTensor, rounding: Rounding | None) -> str | None:
+    parts = [tensor.origin] if tensor.origin else []
+    if rounding is not None:
+        parts.append(f"rounded from {tensor.dtype} to FP16")
+    return ", ".join(parts) or None
+
+
+def _of_packed(report: TensorReport, packed: PackedTensor, members: Family) -> TensorReport:
+    if packed.is_plain:
+        size = packed.plain.nbytes
+        return dataclasses.replace(
+            report, stored="plain", stored_bytes=size, draft_bytes=size, reason=packed.reason
+        )
+    sizes = {
+        part: math.prod(sides) * (4 if PARTS[part] == "F32" else 1)
+        for part, sides in part_shapes(*packed.shape).items()
+    }
+    total = sum(sizes.values())
+    uses = np.bincount(packed.tables, minlength=len(members.tables))
+    return dataclasses.replace(
+        report,
+        stored="packed",
+        stored_bytes=total,
+        draft_bytes=total - sizes["middle"] - sizes["low"],
+        t=packed.scale.tensor,
+        row_exponents=(int(packed.scale.rows.min()), int(packed.scale.rows.max())),
+        columns_scaled=int(np.count_nonzero(packed.scale.columns)),
+        rows_per_table=tuple(uses.tolist()),
+        draft_sqnr_db=packed.draft_sqnr_db,
+        middle_sqnr_db=packed.middle_sqnr_db,
+    )
+
+
+def _equal(tensor: SourceTensor, report: TensorReport, file: PackedReader) -> bool:
+    wanted = tensor.load()
+    if report.rounding is not None:
+        wanted = round_to_half(tensor.typed(wanted))[0].reshape(-1).view(np.uint8)
+    return np.array_equal(wanted, file.raw(tensor.name))
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and path.samefile(other)
+
+
+def _finite(value: float) -> float | None:
+    """A ratio for JSON: two decimals, None where it is infinite (no error at all)."""
+    return round(value, 2) if math.isfinite(value) else None
