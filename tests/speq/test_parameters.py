@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from speq.parameters import (
@@ -134,6 +134,16 @@ def test_a_transfer_fills_part_of_a_row_or_whole_rows(rows, columns, words):
         f"port_words is {words}, which neither divides columns = {columns} nor is a multiple of "
         f"it: a transfer must fill part of one row or whole rows"
     )
+
+
+def test_a_draft_tile_loads_in_four_quarters():
+    message = (
+        "rows * columns / port_words is 6, but must be a multiple of 4 in a design with "
+        '"draft", whose transfers each bring a quarter of four times as many words: raise rows or '
+        "lower port_words"
+    )
+    assert refusal(rows=3, columns=4, port_words=2) == message
+    assert TINY.replace(rows=3, columns=4, port_words=2, modes=["verify"]).load_cycles == 6
 
 
 def test_a_tile_loads_in_whole_transfers():
@@ -347,8 +357,8 @@ def test_the_longer_of_loading_and_computing_sets_the_pace():
     assert server.load_cycles == 64
     assert server.tile_cycles("draft", 16) == 64
     assert server.macs_per_cycle("draft", 16) == 64 * 256 * 16 / 64
-    fast = server.replace(port_words=4096)
-    assert fast.load_cycles == 1
+    fast = server.replace(port_words=1024)
+    assert fast.load_cycles == 4
     assert fast.tile_cycles("verify", 16) == 16
     assert fast.macs_per_cycle("verify", 16) == 4096
 
@@ -359,14 +369,19 @@ def designs(draw):
     rows, columns = draw(st.integers(1, 64)), draw(st.integers(1, 64))
     of_row = [words for words in range(1, columns + 1) if columns % words == 0]
     of_rows = [columns * count for count in range(1, rows + 1) if rows % count == 0]
+    modes = draw(st.sampled_from((MODES, ("verify",))))
+    ports = of_row + of_rows
+    if "draft" in modes:
+        ports = [words for words in ports if rows * columns % (4 * words) == 0]
+        assume(ports)
     return Parameters(
         rows=rows,
         columns=columns,
-        port_words=draw(st.sampled_from(of_row + of_rows)),
+        port_words=draw(st.sampled_from(ports)),
         draft_lanes=draw(st.sampled_from((1, 2, 4))),
         tokens=draw(st.integers(1, MAX_TOKENS)),
         family=draw(st.sampled_from(TABLE_NAMES)),
-        modes=draw(st.sampled_from((MODES, ("verify",)))),
+        modes=modes,
     )
 
 
@@ -387,9 +402,9 @@ def test_any_legal_point_obeys_the_closed_formulas(design, data):
         assert (cycles == design.compute_cycles(mode, tokens)) == bound_by_computing
 
 
-def _is_legal(rows, columns, words):
+def _is_legal(rows, columns, words, modes):
     try:
-        Parameters(rows=rows, columns=columns, port_words=words)
+        Parameters(rows=rows, columns=columns, port_words=words, modes=modes)
     except ParameterError:
         return False
     return True
@@ -403,7 +418,10 @@ def test_a_port_is_legal_exactly_if_its_transfers_fill_part_of_one_row_or_whole_
             words % columns == 0 or words_of[0] // columns == words_of[-1] // columns
             for words_of in transfers
         )
-        assert _is_legal(rows, columns, words) == fits, (columns, words)
+        assert _is_legal(rows, columns, words, ["verify"]) == fits, (columns, words)
+        # Four DRAFT transfers fill whole groups: as many groups as transfers, four at a time.
+        fits = fits and len(transfers) % 4 == 0
+        assert _is_legal(rows, columns, words, MODES) == fits, (columns, words)
 
 
 def test_beats_of_a_word():

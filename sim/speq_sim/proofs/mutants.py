@@ -213,14 +213,77 @@ _LOADING = (
         "Cat(index, self.table)",
         "Cat(index, Const(0, len(self.table)))",
     ),
-    Mutant("plain_words_decoded", "decode.py", "Mux(self.packed, pattern, self.word)", "pattern"),
-    Mutant("plain_flag_ignored", "loader.py", "& ~header.plain", ""),
+    Mutant("plain_words_decoded", "decode.py", "self.word & self.plain", "pattern & self.plain"),
+    Mutant(
+        "plain_flag_ignored", "loader.py", "packed.eq(~draft & ~header.plain)", "packed.eq(~draft)"
+    ),
+    Mutant(
+        "draft_words_decoded",
+        "loader.py",
+        "packed.eq(~draft & ~header.plain)",
+        "packed.eq(~header.plain)",
+    ),
     Mutant("tables_of_the_first_row", "loader.py", "g * words // columns +", "0 * g +"),
     Mutant(
         "load_group_off_by_one",
         "loader.py",
         "Cat(take & (group == number)",
         "Cat(take & (group == (number + 1) % groups)",
+        "verify",
+    ),
+    Mutant(
+        "nibble_enables_reversed",
+        "loader.py",
+        "for nibble in nibbles",
+        "for nibble in nibbles[::-1]",
+    ),
+    Mutant("all_nibbles_enabled", "loader.py", "(group | nibble)", "(group | draft)"),
+    Mutant("enables_of_the_next_group", "loader.py", "in groups\n", "in groups[1:] + groups[:1]\n"),
+    Mutant("enables_of_every_block", "loader.py", "take & (block == number)", "take", "two"),
+    Mutant("draft_counts_as_verify", "loader.py", "(last_part | draft)", "last_part", "two"),
+    Mutant("quarters_end_with_their_first_block", "loader.py", "(last_block | ~draft)", "1", "two"),
+    Mutant(
+        "draft_weights_of_the_next_word",
+        "loader.py",
+        "drafts.word_select(index,",
+        "drafts.word_select((index + 1) % len(self.words),",
+    ),
+    Mutant(
+        "draft_weight_in_the_low_nibble_only",
+        "loader.py",
+        "nibble.replicate(DRAFTS_PER_WORD)",
+        "nibble",
+    ),
+    Mutant(
+        "draft_weights_in_verify",
+        "loader.py",
+        "& draft.replicate(self.parameters.port_bits)",
+        "",
+    ),
+    Mutant(
+        "one_bus_for_all_groups",
+        "array.py",
+        "place % len(loader.words)",
+        "place % self.parameters.port_words",
+    ),
+    Mutant(
+        "bus_of_the_next_group",
+        "array.py",
+        "place % len(loader.words)",
+        "(place + self.parameters.port_words) % len(loader.words)",
+    ),
+    Mutant(
+        "enables_of_the_first_row",
+        "array.py",
+        "loader.load[enable : enable + len(row.load)]",
+        "loader.load[: len(row.load)]",
+    ),
+    Mutant(
+        "nibbles_of_a_word_swapped",
+        "pe.py",
+        "self.word.word_select(number, bits)",
+        "self.word.word_select(len(self.load) - 1 - number, bits)",
+        "two",
     ),
     Mutant(
         "loads_over_a_waiting_tile", "loader.py", "(~self.loaded.valid | self.loaded.ready)", "1"
@@ -228,10 +291,22 @@ _LOADING = (
     Mutant(
         "loads_without_a_transfer",
         "loader.py",
-        "Cat(take & (group",
-        "Cat(self.tiles.valid & (group",
+        "take & (block == number)",
+        "self.tiles.valid & (block == number)",
     ),
-    Mutant("first_word_for_all_columns", "row.py", "self.words[column % words]", "self.words[0]"),
+    Mutant(
+        "first_word_for_all_columns",
+        "row.py",
+        "self.words[column % len(self.words)]",
+        "self.words[0]",
+    ),
+    Mutant(
+        "first_enables_for_all_columns",
+        "row.py",
+        "word_select(column // words, enables)",
+        "word_select(0, enables)",
+        "two",
+    ),
 )
 
 _CONTROL = (

@@ -53,10 +53,10 @@ DESIGNS: dict[str, Parameters] = {
             draft_lanes=1,
             family="bsfp",
         ),
-        Parameters(name="verify", rows=1, columns=3, port_words=3, tokens=2, modes=("verify",)),
+        Parameters(name="verify", rows=2, columns=3, port_words=3, tokens=2, modes=("verify",)),
     )
 }
-"""Every number of lanes and both result formats; a port of part of a row, of one, two and all rows;
+"""Every number of lanes and both result formats; a port of part of a row, of one row and of two;
 one and two blocks of groups; draft values that are zero (``speq``, ``bsfp``), and several tables
 (``fitted-4``)."""
 
