@@ -147,7 +147,9 @@ class Loader(Block):
             if tables:
                 m.d.comb += unit.table.eq(tables[number // self.parameters.columns])
             units.append(unit)
-        drafts = words.as_value() & draft.replicate(self.parameters.port_bits)
+        # A signal: Amaranth writes an expression out again for each of its slices.
+        drafts = Signal(self.parameters.port_bits)
+        m.d.comb += drafts.eq(words.as_value() & draft.replicate(self.parameters.port_bits))
         offered = []
         for index in range(len(self.words)):
             nibble = drafts.word_select(index, DRAFT_BITS)
