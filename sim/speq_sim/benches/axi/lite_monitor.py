@@ -63,11 +63,15 @@ class AxiLiteMonitor(Port):
             answered = self._b.observe()
             if self._b.valid and not (self.addresses_under_way and self.values_under_way):
                 self._b.fail(f"{self.prefix}_bvalid", "high without a write that was taken")
-            self.writes += answered
+            if answered:
+                self._b.sample()
+                self.writes += 1
             self.addresses_under_way += self._aw.observe() - answered
             self.values_under_way += self._w.observe() - answered
             answered = self._r.observe()
             if self._r.valid and not self.reads_under_way:
                 self._r.fail(f"{self.prefix}_rvalid", "high without a read that was taken")
-            self.reads += answered
+            if answered:
+                self._r.sample()
+                self.reads += 1
             self.reads_under_way += self._ar.observe() - answered
