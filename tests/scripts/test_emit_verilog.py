@@ -10,7 +10,7 @@ import pytest
 import emit_verilog
 from speq.parameters import PRESETS, ParameterError
 
-SMALLEST = ["--set", "rows=1", "--set", "columns=2", "--set", "port_words=1"]
+SMALLEST = ["--set", "rows=1", "--set", "columns=4", "--set", "port_words=1"]
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_a_design_goes_to_its_own_folder(emit, tmp_path):
     assert status == 0
     assert record["files"] == files
     assert set(files) == {"speq_tiny.v", "speq_tiny.json", "speq_tiny.core"}
-    assert record["design"]["columns"] == 2
+    assert record["design"]["columns"] == 4
     assert record["top"] == "speq_tiny"
     assert record["modules"] == 16
-    assert record["processing_elements"] == 2
+    assert record["processing_elements"] == 4
     assert record["verilog_bytes"] == files["speq_tiny.v"]
     assert record["seconds"] > 0
     assert record["processor_seconds"] > 0
@@ -45,7 +45,7 @@ def test_a_design_goes_to_its_own_folder(emit, tmp_path):
     for name, size in files.items():
         assert name in printed
         assert f"{size:,}" in printed
-    assert "16 modules, 2 PEs" in printed
+    assert "16 modules, 4 PEs" in printed
 
 
 def test_a_clean_design_passes_the_checkers(emit, tmp_path):
@@ -94,7 +94,7 @@ def test_a_checker_that_dies_without_a_word_is_a_finding(monkeypatch):
 
 
 def test_growth_emits_square_arrays_and_keeps_none(emit, monkeypatch, tmp_path):
-    monkeypatch.setattr(emit_verilog, "GROWTH", (1, 2))
+    monkeypatch.setattr(emit_verilog, "GROWTH", (4, 8))
     status, record, printed = emit("small", "--set", "draft_lanes=1", "--growth")
     assert status == 0
     assert record["design"]["draft_lanes"] == 1
@@ -102,7 +102,7 @@ def test_growth_emits_square_arrays_and_keeps_none(emit, monkeypatch, tmp_path):
         [point[key] for key in ("rows", "columns", "port_words", "processing_elements")]
         for point in record["points"]
     ]
-    assert shapes == [[1, 1, 1, 1], [2, 2, 2, 4]]
+    assert shapes == [[4, 4, 4, 16], [8, 8, 8, 64]]
     assert all(point["modules"] == 16 for point in record["points"])
     assert record["points"][0]["verilog_bytes"] < record["points"][1]["verilog_bytes"]
     assert "small as a square array" in printed

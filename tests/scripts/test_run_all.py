@@ -1,4 +1,4 @@
-"""scripts/run_all.py: one PE all the way, but for the simulation, which test_run_sim.py covers."""
+"""scripts/run_all.py: one row all the way, but for the simulation, which test_run_sim.py covers."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ import pytest
 import run_all
 from speq.parameters import ParameterError
 
-ONE_PE = [
-    *("--set", "rows=1", "--set", "columns=1", "--set", "port_words=1"),
+ONE_ROW = [
+    *("--set", "rows=1", "--set", "columns=4", "--set", "port_words=1"),
     *("--set", "draft_lanes=1", "--set", "tokens=1"),
 ]
 
@@ -52,12 +52,12 @@ def run(monkeypatch, tmp_path, capsys):
     return call
 
 
-def test_one_pe_from_design_to_report(run, tmp_path):
-    status, record, printed = run("tiny", *ONE_PE, "--waves")
+def test_one_row_from_design_to_report(run, tmp_path):
+    status, record, printed = run("tiny", *ONE_ROW, "--waves")
     folder = tmp_path / "build/tiny"
     assert status == 0
     ((parameters, verilog, side_car, tile, sim_folder, waves),) = run.simulations
-    assert (parameters.rows, parameters.columns, waves) == (1, 1, True)
+    assert (parameters.rows, parameters.columns, waves) == (1, 4, True)
     assert verilog == folder / "speq_tiny.v"
     assert side_car == folder / "speq_tiny.json"
     assert sim_folder == folder / "sim"
@@ -79,7 +79,7 @@ def test_one_pe_from_design_to_report(run, tmp_path):
 
 
 def test_a_design_without_draft_has_no_twin_and_a_wrong_result_gives_status_1(run, tmp_path):
-    status, record, printed = run("tiny", *ONE_PE, "--set", 'modes=["verify"]', bit_exact=False)
+    status, record, printed = run("tiny", *ONE_ROW, "--set", 'modes=["verify"]', bit_exact=False)
     assert status == 1
     assert "against" not in record["synthesis"]
     assert "ratio" not in record["synthesis"]

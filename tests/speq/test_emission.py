@@ -377,7 +377,7 @@ def test_files_of_an_earlier_run_are_left_when_yosys_fails(tmp_path, monkeypatch
     assert len(before) == 3
     break_yosys(monkeypatch)
     with pytest.raises(YosysError):
-        emit(TINY.replace(rows=2), tmp_path)
+        emit(TINY.replace(rows=8), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
