@@ -40,8 +40,8 @@ CONTROLS = {
     "verify_only": (VERIFY_ONLY.replace(port_words=2), 15),
     "verify_only_at_once": (VERIFY_ONLY.replace(port_words=4), 13),
 }
-"""Designs, and the cycles looked at, one of them of reset: enough for four results and for every
-stage to fill up. They load a tile in four, two and one cycles."""
+"""Designs, and the cycles looked at, one of them of reset: enough for up to five results, and for
+every stage to fill up. The designs load a tile in four, two and one cycles."""
 
 
 class TagColumn(Column):
