@@ -6,6 +6,7 @@ them off. ``AxiLiteBus.from_prefix`` and ``AxiStreamBus.from_prefix`` fit as the
 
 from typing import Any
 
+from cocotb.types import LogicArray
 from cocotbext.axi import AxiReadBus
 from cocotbext.axi.axi_channels import AxiARBus, AxiRBus
 
@@ -15,7 +16,7 @@ __all__ = ["read_bus"]
 class _TiedOff:
     """In place of the handle of a signal that the port does not have: 1 bit, 0, drives nothing."""
 
-    value = 0
+    value = LogicArray("0")
 
     def __len__(self) -> int:
         return 1

@@ -31,6 +31,13 @@ class Response(enum.IntEnum):
     DECERR = 3
 
 
+def _short(bits: str) -> str:
+    try:
+        return f"{int(bits, 2):#x}"
+    except ValueError:
+        return bits
+
+
 class Port:
     """One AXI port of a design: signals ``<prefix>_<name>``.
 
@@ -181,8 +188,8 @@ class Channel:
             if before != now:
                 self.fail(
                     name,
-                    f"changed from 'b{before} to 'b{now} before the transfer; it must keep its "
-                    f"value while {self._valid_name} waits for ready",
+                    f"changed from {_short(before)} to {_short(now)} before the transfer; it must "
+                    f"keep its value while {self._valid_name} waits for ready",
                 )
 
     def bit(self, signal: LogicObject, name: str) -> bool:
