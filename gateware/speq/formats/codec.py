@@ -116,8 +116,12 @@ def encode(bits: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uin
     return _map_rows(bits, family, choice, encoder)
 
 
-def decode(words: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uint16]:
+def decode(
+    words: ArrayLike, family: Family, choice: ArrayLike, *, first_row: int = 0
+) -> NDArray[np.uint16]:
     """FP16 patterns [N, K] of words [N, K]: the inverse of :func:`encode`.
+
+    `first_row` is the place of the words in their tensor, for the message of an error.
 
     Raises
     ------
@@ -129,8 +133,9 @@ def decode(words: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.ui
     if damaged.size:
         row, column = (int(index) for index in damaged[0])
         raise FormatError(
-            f"the word at row {row}, column {column} has a slot that its code does not use: the "
-            f"planes are damaged, or were packed with another family than {family.name!r}"
+            f"the word at row {first_row + row}, column {column} has a slot that its code does "
+            f"not use: the planes are damaged, or were packed with another family than "
+            f"{family.name!r}"
         )
     return bits
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speq.formats.codec import decode, from_planes, row_blocks
+from speq.formats.codec import Planes, decode, from_planes, row_blocks
 from speq.formats.packed import PackedTensor
 from speq.formats.scale import bit_exponents
 from speq.formats.tables import Family
@@ -45,7 +45,7 @@ class Exponents:
         places = packed.scale.row_exponents
         for rows in row_blocks(np.arange(packed.shape[0]), packed.shape[1]):
             planes = packed.planes
-            block = type(planes)(planes.draft[rows], planes.middle[rows], planes.low[rows])
+            block = Planes(planes.draft[rows], planes.middle[rows], planes.low[rows])
             stored = decode(from_planes(block), members, packed.tables[rows])
             live = (stored & np.uint16(0x7FFF)) > 0
             after = tops[stored].astype(np.int64)

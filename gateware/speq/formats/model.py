@@ -15,7 +15,7 @@ from speq.formats.exponents import Exponents
 from speq.formats.packed import PackedTensor
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packed_writer import PARTS, PackedWriter, part_shapes
-from speq.formats.packing import pack
+from speq.formats.packing import pack_half, to_half
 from speq.formats.sources import Source, SourceTensor
 from speq.formats.tables import Family
 from speq.formats.wide import Rounding, round_to_half
@@ -221,46 +221,49 @@ def _pack_one(
 ) -> TensorReport:
     report = TensorReport(tensor.name, tensor.shape, tensor.dtype, "as it is", 0, 0)
     report = dataclasses.replace(report, origin=tensor.origin)
-    raw = tensor.load()
     reason = f"its type is {tensor.dtype}, and only {', '.join(_PACKED_TYPES)} are packed"
     if tensor.dtype in _PACKED_TYPES:
-        packed, rounding, reason = _packed(tensor, raw, members, options)
+        packed, rounding, reason = _packed(tensor, members, options)
         if packed is not None:
-            del raw
             origin = _origin(tensor, rounding)
             file.add(tensor.name, packed, origin)
             if exponents is not None and not packed.is_plain:
                 exponents.add(packed, members)
             report = dataclasses.replace(report, origin=origin, rounding=rounding)
             return _of_packed(report, packed, members)
-    file.keep(tensor.name, tensor.dtype, tensor.shape, raw, reason)
+    file.keep(tensor.name, tensor.dtype, tensor.shape, tensor.load(), reason)
     size = tensor.nbytes
     return dataclasses.replace(report, stored_bytes=size, draft_bytes=size, reason=reason)
 
 
 def _packed(
-    tensor: SourceTensor, raw: NDArray[np.uint8], members: Family, options: Options
+    tensor: SourceTensor, members: Family, options: Options
 ) -> tuple[PackedTensor | None, Rounding | None, str]:
-    """A tensor packed or plain; or None and why it must be kept as it is."""
-    weights, rounding = tensor.typed(raw), None
+    """A tensor packed or plain; or None and why it must be kept as it is.
+
+    The tensor itself is gone from memory once it is in FP16, and is read again to be rounded.
+    """
     importance = options.importance.get(tensor.name) if len(tensor.shape) == 2 else None
 
-    def packed(weights: NDArray) -> PackedTensor:
-        return pack(weights, members, importance=importance, columns=options.columns)
+    def packed(values: Callable[[], NDArray]) -> PackedTensor:
+        half, dtype = to_half(values())
+        return pack_half(half, dtype, members, importance=importance, columns=options.columns)
 
     try:
         try:
-            return packed(weights), None, ""
+            return packed(tensor.values), None, ""
         except InexactError as error:
-            if len(tensor.shape) != 2:
-                return None, None, str(error)
-            if not options.round:
-                return None, None, f"{error}; --round rounds it to FP16"
+            reason = str(error)
+        if len(tensor.shape) != 2:
+            return None, None, reason
+        if not options.round:
+            return None, None, f"{reason}; --round rounds it to FP16"
         try:
-            weights, rounding = round_to_half(weights)
+            rounded = [*round_to_half(tensor.values())]
         except InexactError as error:
             return None, None, str(error)
-        return packed(weights), rounding, ""
+        rounding = rounded.pop()
+        return packed(rounded.pop), rounding, ""
     except FormatError as error:
         raise FormatError(f"tensor {tensor.name!r}: {error}") from None
 

@@ -5,12 +5,16 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from speq.formats.codec import Planes, decode, from_planes
+from speq.formats.codec import Planes, check_choice, decode, from_planes
+from speq.formats.dtypes import NUMPY_TYPES
 from speq.formats.scale import Scale, undo_scale
 from speq.formats.tables import Family
 from speq.formats.wide import widen
 
 __all__ = ["PackedTensor", "unpack"]
+
+_BLOCK_WEIGHTS = 1 << 18
+"""Weights unpacked at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +85,21 @@ def unpack(packed: PackedTensor, members: Family) -> NDArray:
         If the parts of `packed` do not belong together or to the family.
     """
     if packed.is_plain:
-        bits, scale = packed.plain, None
-    else:
-        bits = decode(from_planes(packed.planes), members, packed.tables)
-        scale = packed.scale
-    if packed.dtype != "F16":
-        return widen(bits, packed.dtype, scale)
-    return (bits if scale is None else undo_scale(bits, scale)).view(np.float16)
+        if packed.dtype == "F16":
+            return packed.plain.view(np.float16)
+        return widen(packed.plain, packed.dtype)
+    choice = check_choice(packed.tables, members, packed.shape[0])
+    result = np.empty(packed.shape, dtype=NUMPY_TYPES[packed.dtype])
+    # Block by block, so that nothing but the planes and the result is ever whole in memory.
+    step = max(1, _BLOCK_WEIGHTS // max(packed.shape[1], 1))
+    for start in range(0, packed.shape[0], step):
+        rows = slice(start, start + step)
+        planes, scale = packed.planes, packed.scale
+        block = Planes(planes.draft[rows], planes.middle[rows], planes.low[rows])
+        stored = decode(from_planes(block), members, choice[rows], first_row=start)
+        part = Scale(scale.tensor, scale.rows[rows], scale.columns)
+        if packed.dtype == "F16":
+            result[rows] = undo_scale(stored, part).view(np.float16)
+        else:
+            result[rows] = widen(stored, packed.dtype, part)
+    return result

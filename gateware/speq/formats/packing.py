@@ -25,7 +25,7 @@ from speq.formats.scale import (
 from speq.formats.tables import Family, family
 from speq.formats.wide import Half, as_half
 
-__all__ = ["COLUMN_GAIN_DB", "PackedTensor", "pack", "unpack"]
+__all__ = ["COLUMN_GAIN_DB", "PackedTensor", "pack", "pack_half", "to_half", "unpack"]
 
 COLUMN_GAIN_DB = 0.25
 """Least gain in SQNR for which columns are scaled: their shifts coarsen blocks of activations."""
@@ -90,7 +90,23 @@ def pack(
     InexactError
         If `weights` are BF16 or FP32 and would have to be stored plain, but FP16 cannot hold them.
     """
-    half, dtype = _half(weights)
+    half, dtype = to_half(weights)
+    return pack_half(half, dtype, members, scale=scale, importance=importance, columns=columns)
+
+
+def pack_half(
+    half: Half,
+    dtype: str,
+    members: Family,
+    *,
+    scale: Scale | None = None,
+    importance: ArrayLike | None = None,
+    columns: bool = True,
+) -> PackedTensor:
+    """Pack what :func:`to_half` gave, so that wide weights need not stay in memory.
+
+    Parameters, result and errors are those of :func:`pack`.
+    """
     bits, moved = half.bits, half.moved
     reason = why_plain(bits)
     if reason is not None:
@@ -116,6 +132,30 @@ def pack(
         text = f"{BASELINE} would draft it with less error than {members.name}"
         return _plain(half, dtype, members, text)
     return _packed(half, dtype, members, best, importance)
+
+
+def to_half(weights: ArrayLike) -> tuple[Half, str]:
+    """FP16 patterns of weights, exactly, and the name of their type.
+
+    Raises
+    ------
+    FormatError
+        If the type is none that is packed.
+    InexactError
+        If FP16 cannot hold BF16 or FP32 weights, as they are or with each row moved.
+    """
+    weights = np.ascontiguousarray(weights) if np.ndim(weights) else np.asarray(weights)
+    if weights.dtype == np.uint16:
+        return Half(weights), "F16"
+    if weights.dtype == np.float16:
+        return Half(weights.view(np.uint16)), "F16"
+    for dtype in WIDE:
+        if weights.dtype == NUMPY_TYPES[dtype]:
+            return as_half(weights), dtype
+    raise FormatError(
+        f"weights have dtype {weights.dtype}, but must be float16, bfloat16 or float32 (or uint16 "
+        f"patterns of FP16): convert them where that is exact"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,22 +320,6 @@ def _plain(half: Half, dtype: str, members: Family, reason: str) -> PackedTensor
         raise InexactError(f"FP16 cannot hold its values, and {reason}")
     bits = half.bits
     return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason, dtype=dtype)
-
-
-def _half(weights: ArrayLike) -> tuple[Half, str]:
-    """FP16 patterns of weights, and the name of their type."""
-    weights = np.ascontiguousarray(weights) if np.ndim(weights) else np.asarray(weights)
-    if weights.dtype == np.uint16:
-        return Half(weights), "F16"
-    if weights.dtype == np.float16:
-        return Half(weights.view(np.uint16)), "F16"
-    for dtype in WIDE:
-        if weights.dtype == NUMPY_TYPES[dtype]:
-            return as_half(weights), dtype
-    raise FormatError(
-        f"weights have dtype {weights.dtype}, but must be float16, bfloat16 or float32 (or uint16 "
-        f"patterns of FP16): convert them where that is exact"
-    )
 
 
 def _importance(values: ArrayLike | None, columns: int) -> NDArray[np.float64] | None:
