@@ -98,7 +98,8 @@ class ActivationLoader(wiring.Component):
             with m.If(token_done):
                 m.d.sync += transfer.eq(0)
 
-        last_of_packet, wrong = Signal(), Signal()
+        last_of_packet = Signal()
+        wrong = Signal()
         m.d.comb += [
             last_of_packet.eq(last_of_token & last_token),
             wrong.eq(step & due & (packet.last != last_of_packet)),
@@ -118,7 +119,8 @@ class ActivationLoader(wiring.Component):
     def _place(self, m: Module, step: Signal) -> Signal:
         """Count through a row and the rows; returns whether this write is the last of a line."""
         part = Signal(range(len(self.enables)))
-        last_part, line_done = Signal(), Signal()
+        last_part = Signal()
+        line_done = Signal()
         of_line = self.row[: exact_log2(rows_per_line(self.parameters))]
         m.d.comb += [
             last_part.eq(part == len(self.enables) - 1),

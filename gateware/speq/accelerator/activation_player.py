@@ -82,7 +82,8 @@ class ActivationPlayer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         job, read = self.plays.payload, self.reads.payload
-        begun, take = Signal(), Signal()
+        begun = Signal()
+        take = Signal()
         here = job.keep | self.waits
         if self.parameters.drafts:
             here = here & (job.plain | self.shifts_wait)
@@ -106,8 +107,10 @@ class ActivationPlayer(wiring.Component):
     def _walk(self, m: Module, take: Value) -> Value:
         """Count beats in the mode's order; returns whether this one is the job's last."""
         job, read = self.plays.payload, self.reads.payload
-        token, group = Signal(range(self.parameters.tokens)), Signal(range(lines(self.parameters)))
-        line, tile = Signal.like(group), Signal(OUTPUT_TILE_BITS)
+        token = Signal(range(self.parameters.tokens))
+        group = Signal(range(lines(self.parameters)))
+        line = Signal.like(group)
+        tile = Signal(OUTPUT_TILE_BITS)
         part_first, part_step, last_part = Signal(), Signal(), Signal()
         last_token = token == job.last_token if self.parameters.tokens > 1 else Const(1)
         last_group, last_tile = group + 1 == job.groups, tile + 1 == job.output_tiles

@@ -40,19 +40,21 @@ class ActivationGate(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A part of a packet was taken, and that packet is to be swallowed.
-        open_, void = Signal(), Signal()
-        opens, swallow = Signal(), Signal()
+        # Of the packet at the port a part was taken; and it is not to go on.
+        begun = Signal()
+        lost = Signal()
+        begins = Signal()
+        swallow = Signal()
         taken = self.bus.tvalid & self.bus.tready
         m.d.comb += [
-            swallow.eq(self.stop | void),
-            opens.eq(Mux(taken, ~self.bus.tlast, open_)),
+            swallow.eq(self.stop | lost),
+            begins.eq(Mux(taken, ~self.bus.tlast, begun)),
             self.bus.tready.eq(swallow | self.packets.ready),
             self.packets.valid.eq(self.bus.tvalid & ~swallow),
             self.packets.payload.data.eq(self.bus.tdata),
             self.packets.payload.last.eq(self.bus.tlast),
         ]
-        m.d.sync += [open_.eq(opens), void.eq(swallow & opens)]
+        m.d.sync += [begun.eq(begins), lost.eq(swallow & begins)]
         return m
 
 

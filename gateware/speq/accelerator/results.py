@@ -54,7 +54,8 @@ class Results(Block):
 
         beats, bits = result_beats(self.parameters), self.parameters.port_bits
         part = Signal(range(beats))
-        last_part, take = Signal(), Signal()
+        last_part = Signal()
+        take = Signal()
         packet = self.packets.payload
         m.d.comb += [
             last_part.eq(part == beats - 1),

@@ -60,7 +60,8 @@ class ShiftBuffer(wiring.Component):
             depth=2 * lines(self.parameters),
             init=[],
         )
-        take, last_part = Signal(), Signal()
+        take = Signal()
+        last_part = Signal()
         transfer = self.shifts.payload
         m.d.comb += [
             self.shifts.ready.eq(banks.free),
@@ -71,7 +72,8 @@ class ShiftBuffer(wiring.Component):
         ]
         write = memory.write_port(granularity=len(transfer.shifts))
         parts = len(write.en)
-        group, part = Signal(range(lines(self.parameters))), Signal(range(parts))
+        group = Signal(range(lines(self.parameters)))
+        part = Signal(range(parts))
         m.d.comb += [
             last_part.eq(part == parts - 1),
             write.addr.eq(Cat(banks.filling, group)),
