@@ -55,7 +55,7 @@ def test_each_broken_rule_is_named(tmp_path, top, faults):
         run(
             emit(tmp_path, top),
             top,
-            "toy_axi_bench",
+            "toy_axi_rules_bench",
             build_dir=tmp_path / "models",
             test_dir=tmp_path / "run",
             testcases=list(faults),
