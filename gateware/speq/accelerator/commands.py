@@ -16,6 +16,9 @@ __all__ = ["CommandCheck", "command_layout"]
 
 _WRITTEN_ADDRESS_BITS = 64
 
+_LAST_BIT = 3
+"""Steps left when the last bit is multiplied; then planes are added up, compared and judged."""
+
 
 def command_layout(parameters: Parameters) -> data.StructLayout:
     """A command as software writes it: any value in any field."""
@@ -116,45 +119,39 @@ class CommandCheck(wiring.Component):
         groups = Signal(sizes.group_bits)
         plane = Signal(sizes.plane_bits)
         rows = Signal(sizes.buffer_bits)
-        step = Signal(range(layouts.OUTPUT_TILE_BITS))
+        step = Signal(range(_LAST_BIT + layouts.OUTPUT_TILE_BITS))
+        last_token = Signal(bits_for(self.parameters.tokens - 1))
         beats = self._beats(m, groups, plane, sizes)
         faults = self._faults(m, beats, rows, sizes)
 
-        m.d.comb += self.busy.eq(1)
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += self.busy.eq(0)
-                m.d.sync += groups.eq(_groups(self.command.inputs, self.parameters))
-                m.d.sync += [plane.eq(0), rows.eq(0), step.eq(layouts.OUTPUT_TILE_BITS - 1)]
-                with m.If(self.push):
-                    m.next = "MULTIPLY"
-            with m.State("MULTIPLY"):
-                tiles = self.command.output_tiles.bit_select(step, 1)
-                tokens = self.command.tokens.bit_select(step, 1)
-                m.d.sync += [
-                    plane.eq((plane << 1) + Mux(tiles, groups * sizes.tile_beats, 0)),
-                    rows.eq((rows << 1) + Mux(tokens, groups * sizes.group_rows, 0)),
-                    step.eq(step - 1),
-                ]
-                with m.If(step == 0):
-                    m.next = "ADD"
-            with m.State("ADD"):
-                m.next = "COMPARE"
-            with m.State("COMPARE"):
-                m.next = "DECIDE"
-            with m.State("DECIDE"):
-                for code, fault in reversed(faults.items()):
-                    with m.If(fault):
-                        m.d.comb += self.rejection.eq(code)
-                m.d.comb += self.rejected.eq(self.rejection != Rejection.NONE)
-                m.next = "OFFER"
-                with m.If(self.rejected):
-                    m.next = "IDLE"
-            with m.State("OFFER"):
-                m.d.comb += self.jobs.valid.eq(1)
-                with m.If(self.jobs.ready):
-                    m.next = "IDLE"
-        m.d.comb += _fill(self.jobs.payload, self._job(groups, beats))
+        m.d.sync += last_token.eq(self.command.tokens - 1)
+        with m.If(~self.busy):
+            m.d.sync += [
+                groups.eq(_groups(self.command.inputs, self.parameters)),
+                plane.eq(0),
+                rows.eq(0),
+                step.eq(_LAST_BIT + layouts.OUTPUT_TILE_BITS - 1),
+                self.busy.eq(self.push),
+            ]
+        with m.Elif(step != 0):
+            m.d.sync += step.eq(step - 1)
+        with m.If(self.busy & (step >= _LAST_BIT)):
+            bit = (step - _LAST_BIT)[: len(step)]
+            tiles = self.command.output_tiles.bit_select(bit, 1)
+            tokens = self.command.tokens.bit_select(bit, 1)
+            m.d.sync += [
+                plane.eq((plane << 1) + Mux(tiles, groups * sizes.tile_beats, 0)),
+                rows.eq((rows << 1) + Mux(tokens, groups * sizes.group_rows, 0)),
+            ]
+        with m.If(self.busy & (step == 0) & ~self.jobs.valid):
+            for code, fault in reversed(faults.items()):
+                with m.If(fault):
+                    m.d.comb += self.rejection.eq(code)
+            m.d.comb += self.rejected.eq(self.rejection != Rejection.NONE)
+            m.d.sync += [self.jobs.valid.eq(~self.rejected), self.busy.eq(~self.rejected)]
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [self.jobs.valid.eq(0), self.busy.eq(0)]
+        m.d.comb += _fill(self.jobs.payload, self._job(groups, last_token, beats))
         return m
 
     def _beats(self, m: Module, groups: Value, plane: Value, sizes: _Sizes) -> list[Value]:
@@ -224,12 +221,12 @@ class CommandCheck(wiring.Component):
             m.d.sync += known.eq(0)
         return known & (tokens == self.command.tokens) & (inputs == self.command.inputs)
 
-    def _job(self, groups: Value, beats: list[Value]) -> dict[str, object]:
+    def _job(self, groups: Value, last_token: Value, beats: list[Value]) -> dict[str, object]:
         """Values of every field of the job."""
         command = self.command
         common = {
             "keep": command.keep,
-            "last_token": command.tokens - 1,
+            "last_token": last_token,
             "inputs": command.inputs,
             "groups": groups,
             "output_tiles": command.output_tiles,
