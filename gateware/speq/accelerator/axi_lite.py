@@ -83,7 +83,10 @@ class AxiLite(wiring.Component):
 
     def _write(self, m: Module) -> None:
         bus, access = self.bus, self.access
-        addressed, filled, written, failed = Signal(), Signal(), Signal(), Signal()
+        addressed = Signal()
+        filled = Signal()
+        written = Signal()
+        failed = Signal()
         strobe = Signal(_BYTES)
         m.d.comb += [
             bus.awready.eq(~addressed),

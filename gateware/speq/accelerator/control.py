@@ -117,7 +117,8 @@ class Control(Block):
 
     def _stop(self, m: Module, shown: data.View, asked: data.View) -> Value:
         """The states run, stopping, stopped; returns what asks for a stop now."""
-        cause, fault = Signal(Fault), Signal(Fault)
+        cause = Signal(Fault)
+        fault = Signal(Fault)
         with m.If(asked.control.stop):
             m.d.comb += cause.eq(Fault.STOPPED)
         for code, name in (("SHORT", "ACTIVATION_SHORT"), ("LONG", "ACTIVATION_LONG")):
@@ -142,7 +143,8 @@ class Control(Block):
 
     def _count_jobs(self, m: Module, shown: data.View) -> Value:
         """Jobs accepted and not completed; none once the unit is stopped."""
-        pending, completed = Signal(PENDING_BITS), Signal(REGISTER_BITS)
+        pending = Signal(PENDING_BITS)
+        completed = Signal(REGISTER_BITS)
         begun = self.jobs.valid & self.jobs.ready
         m.d.comb += shown.jobs_completed.count.eq(completed)
         with m.If(self.reset_engine):
@@ -157,7 +159,8 @@ class Control(Block):
     def _record_rejections(
         self, m: Module, shown: data.View, asked: data.View, check: CommandCheck
     ) -> None:
-        code, count = Signal(Rejection), Signal(REGISTER_BITS)
+        code = Signal(Rejection)
+        count = Signal(REGISTER_BITS)
         m.d.comb += [shown.rejection.code.eq(code), shown.rejections.count.eq(count)]
         with m.If(asked.rejection.code.any()):
             m.d.sync += code.eq(Rejection.NONE)
