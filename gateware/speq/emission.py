@@ -214,6 +214,11 @@ def _plain(value: Any) -> str:
 
 def _core_file(emission: Emission) -> str:
     """FuseSoC description (CAPI2)."""
+    headers = "".join(
+        f"      - {path.name}: {{is_include_file: true}}\n"
+        for path in emission.headers
+        if path.suffix == ".vh"
+    )
     return (
         "CAPI=2:\n"
         f"name: speq:generated:{emission.top}:0.1.0\n"
@@ -222,6 +227,7 @@ def _core_file(emission: Emission) -> str:
         "  rtl:\n"
         "    files:\n"
         f"      - {emission.verilog.name}\n"
+        f"{headers}"
         "    file_type: verilogSource\n"
         "targets:\n"
         "  default:\n"
