@@ -105,7 +105,9 @@ class Plan:
         name = next(iter(self.matrices.values())).family
         model = PackedModel(family(name), dict(self.matrices))
         write_packed(folder / "matrices.safetensors", model)
-        save_file(dict(self.activations), folder / "activations.safetensors")
+        # The library copies memory as it lies, so views must be laid out first.
+        laid = {name: np.ascontiguousarray(values) for name, values in self.activations.items()}
+        save_file(laid, folder / "activations.safetensors")
         rounds = [dataclasses.asdict(round_) for round_ in self.rounds]
         (folder / "rounds.json").write_text(json.dumps(rounds), encoding="utf-8")
 
