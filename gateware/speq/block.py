@@ -6,15 +6,27 @@ copies of the same module. A :class:`Block` is elaborated once, under a name of 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueLike
+from amaranth.hdl import (
+    ClockSignal,
+    Instance,
+    Module,
+    ResetInserter,
+    ResetSignal,
+    Value,
+    ValueLike,
+)
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Signature
 
 from speq.parameters import Parameters
 
-__all__ = ["Block", "module_name", "modules", "place"]
+__all__ = ["Block", "inlined", "module_name", "modules", "place"]
+
+_INLINED: ContextVar[bool] = ContextVar("inlined", default=False)
 
 
 class Block(wiring.Component):
@@ -34,11 +46,12 @@ class Block(wiring.Component):
     stem : str
         What the block is called: the last part of its module's name. A class attribute.
     clocked : bool
-        Whether the block has registers of its own or below: it then has ports clk and rst.
+        Whether the block has registers of its own or below: it then has ports clk and rst. An
+        attribute of the class, or of the instance where the design point decides.
     """
 
     stem: ClassVar[str]
-    clocked: ClassVar[bool] = True
+    clocked: bool = True
 
     def __init__(
         self, parameters: Parameters, signature: dict | Signature, *parts: "Block"
@@ -46,6 +59,19 @@ class Block(wiring.Component):
         self.parameters = parameters
         self.parts = parts
         super().__init__(signature)
+
+
+@contextmanager
+def inlined() -> Iterator[None]:
+    """Elaborate blocks as submodules, one for each place, for Amaranth's own simulator.
+
+    It cannot look into an ``Instance``. Such a design is as large as all its instances together.
+    """
+    token = _INLINED.set(True)
+    try:
+        yield
+    finally:
+        _INLINED.reset(token)
 
 
 def module_name(block: Block) -> str:
@@ -90,6 +116,10 @@ def place(
     PureInterface
         Signals with the names of the block's ports, as if it were a submodule.
     """
+    if _INLINED.get():
+        fresh = type(block)(block.parameters)
+        m.submodules[name] = fresh if reset is None else ResetInserter(reset)(fresh)
+        return fresh
     interface = block.signature.create(path=(name,))
     ports = {
         f"{'i' if member.flow is In else 'o'}_{'__'.join(map(str, path))}": Value.cast(value)

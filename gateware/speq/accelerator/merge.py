@@ -37,6 +37,7 @@ class Merge(Block):
         ports = {"draft": In(beats), "weights": Out(weight_stream(parameters))}
         if parameters.drafts:
             ports |= {"middle": In(beats), "low": In(beats), "join": In(1)}
+        self.clocked = parameters.drafts
         super().__init__(parameters, ports)
 
     def elaborate(self, platform: object) -> Module:
