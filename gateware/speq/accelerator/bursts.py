@@ -65,7 +65,8 @@ class Bursts(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         left = Signal.like(self.beats)
-        prepared, final = Signal(), Signal()
+        prepared = Signal()
+        final = Signal()
         with m.If(self.load):
             m.d.sync += [
                 self.address.eq(self.base),

@@ -84,7 +84,8 @@ class Fetch(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         axi = self.axi
-        running, closed = Signal(), Signal()
+        closed = Signal()
+        running = Signal()
         m.d.comb += running.eq(~self.stop & ~closed)
 
         bursts = self._bursts(m, running)
