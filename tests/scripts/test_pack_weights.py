@@ -47,6 +47,53 @@ def test_a_file_is_packed_verified_and_reported(tmp_path):
         assert model.unpack(name).tobytes() == tensor.tobytes()
 
 
+def test_figures_plot_and_rounding_of_a_sharded_model(tmp_path):
+    random = np.random.default_rng(2)
+    tensors = {
+        "[red]": (random.standard_normal((40, 64)) * 0.02).astype(np.float32),
+        "b": (random.standard_normal((8, 64)) * 0.02).astype(np.float16),
+    }
+    for shard, (name, tensor) in enumerate(tensors.items()):
+        write_weights(tmp_path / f"{shard}.safetensors", {name: tensor})
+    index = tmp_path / "model.safetensors.index.json"
+    places = {name: f"{shard}.safetensors" for shard, name in enumerate(tensors)}
+    index.write_text(json.dumps({"weight_map": places}))
+    packed, report = tmp_path / "out.safetensors", tmp_path / "r.json"
+    done = run(index, packed, "--verify", "--round", "--json", report, "--plot")
+    assert done.returncode == 0, done.stderr
+    assert "... verifying b" in done.stderr
+    assert "[red]" in done.stdout
+    assert "same bytes, those rounded to their rounded ones" in done.stdout
+    figures = json.loads(report.read_text())
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in report.read_text()
+    assert figures["verified"] is True
+    assert figures["tensors_stored"] == {"packed": 2, "plain": 0, "as it is": 0}
+    assert figures["tensors_rounded"] == 1
+    assert figures["largest_tensor_bytes"] == 40 * 64 * 4
+    assert figures["weights"] == figures["weights_packed"] == 48 * 64
+    assert figures["output_bytes"] == packed.stat().st_size
+    assert figures["input_bytes"] == index.stat().st_size + sum(
+        (tmp_path / name).stat().st_size for name in places.values()
+    )
+    assert figures["peak_memory_bytes"] >= figures["memory_before_bytes"] > 1 << 20
+    assert figures["seconds"] > 0
+    assert figures["gb_per_s"] >= 0
+    assert 4 < figures["draft_bits_per_weight"] < 6
+    rounding = figures["tensors"][0]["rounding"]
+    assert 0 < rounding["largest_relative_error"] < 0.01
+    assert sum(figures["exponents"]["after"].values()) == 48 * 64
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(TILE.read_bytes()[:-1])
+    done = run(cut, tmp_path / "out.safetensors", "--verify", "--plot", "--json", tmp_path / "r")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cut.safetensors is no valid safetensors file")
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.safetensors"]
+
+
 def test_a_design_names_the_family_and_importance_is_read(tmp_path):
     importance = tmp_path / "importance.safetensors"
     write_weights(importance, {"weight": np.linspace(0.1, 5, 288, dtype=np.float32)})
