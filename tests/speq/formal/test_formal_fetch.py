@@ -5,7 +5,7 @@ for every memory that answers bursts in order with as many beats as were asked f
 producers of jobs that keep the rules of streams, and any `stop`. Each plane's regions lie in a
 quarter of the address space of its own, by which the surroundings know whose burst it is.
 
-That data come out as they went in, in order, is proved for the FIFO in runs of 14 cycles
+That data come out as they went in, in order, is proved for the FIFO in runs of 12 cycles
 (bounded, the first of reset; depths 2 and 3, around which the pointers go several times).
 """
 
@@ -386,7 +386,7 @@ def _refuted(surroundings: Surroundings, folder: Path) -> bool:
 
 
 def _prove_order(depth: int, folder: Path, module: types.ModuleType = fifo) -> Verdict:
-    return prove(FifoSurroundings(depth, module), folder, bound=14)
+    return prove(FifoSurroundings(depth, module), folder, bound=12)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -404,7 +404,7 @@ def test_a_fifo_keeps_the_order(depth: int, tmp_path: Path) -> None:
     [
         ("verify_only", "with m.If(axi.arready):", "with m.If(1):"),
         ("verify_only", "running & ~axi.arvalid & ~due", "running & ~due"),
-        ("verify_only", "& ~due[-1].any()", ""),
+        pytest.param("verify_only", "& ~due[-1].any()", "", marks=pytest.mark.slow),
         ("verify_only", "axi.rvalid & running & ~faulty", "axi.rvalid & running"),
         ("verify_only", "axi.rvalid & running & ~faulty", "axi.rvalid & ~self.stop & ~faulty"),
         ("verify_only", "self.stop | self.fault", "self.stop"),
@@ -421,7 +421,7 @@ def test_the_proof_refutes_faults(name: str, old: str, new: str, tmp_path: Path)
     ("module", "part", "old", "new"),
     [
         (bursts, "Bursts", "within >= self.boundary - self.longest", "0"),
-        (bursts, "Bursts", "& (self.length <= self.room)", ""),
+        (bursts, "Bursts", "self.length <= self.room", "self.length <= self.room + 1"),
         (bursts, "Bursts", "final.eq(left <= limit)", "final.eq(left < limit)"),
         (fifo, "ReservedFifo", "(~self.o.valid | self.o.ready)", "1"),
     ],
