@@ -168,7 +168,9 @@ class Feeder(Block):
         for row in range(rows):
             with m.If(now & (beat == row // words)):
                 m.d.sync += held[row].eq(offered[row % words])
-            m.d.comb += self.tiles.payload.row_exponent[row].eq(held[row].exponent.as_signed())
+            # Plain words have no records: those held are of an earlier job.
+            exponent = Mux(self.jobs.payload.plain, 0, held[row].exponent.as_signed())
+            m.d.comb += self.tiles.payload.row_exponent[row].eq(exponent)
             if self.parameters.tables > 1:
                 m.d.comb += self.tiles.payload.row_table[row].eq(held[row].table)
         with m.If(now):

@@ -193,8 +193,29 @@ class Device:
         """Why the unit stopped, as its registers call it."""
         return self.registers.code("FAULT", "code")
 
+    def stop(self) -> None:
+        """Stop the unit: what is under way ends as after a fault. :meth:`resume` ends it."""
+        self.registers.write("CONTROL", stop=1)
+
     def resume(self) -> None:
-        """Make a stopped unit ready; jobs that were pending are forgotten."""
+        """Make a unit ready that stopped or is about to.
+
+        All jobs that were not collected are forgotten, with what was sent for them and what came
+        of them.
+
+        Raises
+        ------
+        DeviceError
+            If the unit runs.
+        """
+        while not self.registers.read("STATUS", "stopped"):
+            if not self.registers.read("STATUS", "stopping"):
+                raise DeviceError("the unit runs: stop it first")
+            self._transport.receive()  # a packet that was begun must leave before it stops
+        # A stopped unit swallows activations; once resumed, it would take them for the next job's.
+        self._transport.flush()
+        while self._transport.receive() is not None:
+            pass
         self.registers.write("CONTROL", resume=1)
         self._pending.clear()
 

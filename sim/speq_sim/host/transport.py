@@ -41,5 +41,8 @@ class Transport(Protocol):
     def send(self, packet: bytes) -> None:
         """Queue one packet of activations; returns before it is taken."""
 
+    def flush(self) -> None:
+        """Wait until every packet sent was taken."""
+
     def receive(self) -> Packet | None:
         """The next packet of results, or None if none came for a while (a millisecond, say)."""

@@ -28,6 +28,9 @@ __all__ = ["LIMIT", "SIDE_CAR_VARIABLE", "FaultBench", "Valve", "blocking", "pac
 LIMIT = 3000
 """Cycles after which something that must happen counts as hanging."""
 
+LONGEST = 100_000
+"""Cycles from a reset that no bench needs: one that takes them waits for ever."""
+
 QUIET = 40
 """Cycles without a packet after which the host library's transport says that none came."""
 
@@ -91,12 +94,33 @@ def blocking(body: Callable[..., None]) -> Callable[..., Any]:
 
     @functools.wraps(body)
     async def test(dut: Any, **arguments: Any) -> None:
-        transport = SimulationTransport(dut)
-        transport.patience = QUIET
+        transport = FaultTransport(dut, patience=QUIET)
         await transport.start()
-        await bridge(body)(FaultBench(transport), **arguments)
+        await bridge(lambda: body(FaultBench(transport), **arguments))()
 
     return test
+
+
+class FaultTransport(SimulationTransport):
+    """Bus models, behind which packets of activations may be held back.
+
+    Attributes
+    ----------
+    mute : bool
+        Whether packets of activations are not sent.
+    """
+
+    mute = False
+
+    def read(self, offset: int) -> int:
+        """Value of a register; the host library waits for no other thing without end."""
+        assert self.memory.monitor.cycles < LONGEST, f"it hangs: not done in {LONGEST} cycles"
+        return super().read(offset)
+
+    def send(self, packet: bytes) -> None:
+        """Queue one packet of activations, unless they are not to be sent."""
+        if not self.mute:
+            super().send(packet)
 
 
 class FaultBench:
@@ -108,7 +132,7 @@ class FaultBench:
     ----------
     device : Device
         Set anew by each reset.
-    memory_gap, memory_address_gap, source_pauses, sink_pauses, register_delays : Valve or Delays
+    memory_gap, address_gap, source_pauses, sink_pauses : Valve
         What disturbs each bus.
     completed : int
         Packets that were whole and right since the last reset.
@@ -116,7 +140,7 @@ class FaultBench:
         Packets that were void since the last reset.
     """
 
-    def __init__(self, transport: SimulationTransport) -> None:
+    def __init__(self, transport: FaultTransport) -> None:
         self.transport = transport
         self.dut = transport.dut
         path = Path(os.environ[SIDE_CAR_VARIABLE])
@@ -166,7 +190,6 @@ class FaultBench:
         self.check()
         self._pull_reset()
         self._looked_at = len(self.transport.sink.packets)
-        self.transport.discard()
         self._begin()
 
     # Work -------------------------------------------------------------------------------------
@@ -174,7 +197,8 @@ class FaultBench:
     def store(self, tensor: PackedTensor) -> Stored:
         """Put a matrix into memory."""
         stored = Stored(tensor, self.device.load(tensor))
-        self._memory_used = self.device.free
+        ends = [stored.beat_address(plane, -1) for plane in range(len(stored.matrix.bases))]
+        self._memory_used = max(ends) + self.parameters.bus_bytes
         return stored
 
     def submit(
@@ -184,17 +208,18 @@ class FaultBench:
         activations: NDArray[np.float16],
         *,
         keep: bool = False,
+        send: bool = True,
     ) -> None:
-        """Queue a job that is to be completed, unless something stops it."""
+        """Queue a job that is to be completed, unless something stops it.
+
+        With `keep`, `activations` are those of the job before. Without `send`, none are sent: the
+        bench does that, or something worse.
+        """
+        self.transport.mute = not send
         if keep:
             self.device.submit(stored.matrix, mode, tokens=len(activations))
         else:
             self.device.submit(stored.matrix, mode, activations)
-        self._due.append(packet_bytes(stored.tensor, mode, activations, self.parameters))
-
-    def push(self, stored: Stored, mode: str, activations: NDArray[np.float16]) -> None:
-        """Queue a job, but send no activations: the bench does that, or something worse."""
-        self.device.command(stored.matrix, mode, len(activations))
         self._due.append(packet_bytes(stored.tensor, mode, activations, self.parameters))
 
     def finish(self, limit: int = LIMIT) -> None:

@@ -20,7 +20,7 @@ from speq_sim.host import Packet
 __all__ = ["SimulationTransport"]
 
 PATIENCE = 1000
-"""Cycles without a packet after which :meth:`SimulationTransport.receive` gives up."""
+"""Cycles without a packet after which :meth:`SimulationTransport.receive` gives up, by default."""
 
 PERIOD_NS = 2
 
@@ -34,6 +34,8 @@ class SimulationTransport:
     ----------
     dut : handle
         The emitted accelerator.
+    patience : int
+        Cycles without a packet after which :meth:`receive` gives up.
 
     Attributes
     ----------
@@ -41,9 +43,10 @@ class SimulationTransport:
         The models, for a bench that wants to disturb them.
     """
 
-    def __init__(self, dut: Any) -> None:
+    def __init__(self, dut: Any, patience: int = PATIENCE) -> None:
         self.dut = dut
-        self._regions: dict[int, bytes] = {}
+        self.patience = patience
+        self.regions: dict[int, bytes] = {}
         self.memory = AxiMemory(dut, "m_axi")
         self.registers = AxiLiteMaster(dut, "s_axi")
         self.source = AxiStreamSource(dut, "s_axis")
@@ -57,11 +60,12 @@ class SimulationTransport:
         await self.reset()
 
     async def reset(self) -> None:
-        """Reset the unit and the models."""
+        """Reset the unit and the models; packets that were not received are dropped."""
         self.dut.aresetn.value = 0
         await ClockCycles(self.dut.aclk, 3)
         self.dut.aresetn.value = 1
         await RisingEdge(self.dut.aclk)
+        self._taken = len(self.sink.packets)
 
     @resume
     async def read(self, offset: int) -> int:
@@ -78,18 +82,23 @@ class SimulationTransport:
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Put bytes into the memory."""
-        self._regions[address] = data
-        self.memory.load(self._regions)
+        self.regions[address] = data
+        self.memory.load(self.regions)
 
     def send(self, packet: bytes) -> None:
         """Queue a packet of activations."""
         self.source.send(packet)
 
     @resume
+    async def flush(self) -> None:
+        """Wait until every packet sent was taken."""
+        await self.source.drained()
+
+    @resume
     async def receive(self) -> Packet | None:
-        """The next packet of results, or None after :data:`PATIENCE` cycles."""
+        """The next packet of results, or None after ``patience`` cycles."""
         edge = RisingEdge(self.dut.aclk)
-        for _ in range(PATIENCE):
+        for _ in range(self.patience):
             if len(self.sink.packets) > self._taken:
                 packet = self.sink.packets[self._taken]
                 self._taken += 1

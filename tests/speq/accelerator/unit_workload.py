@@ -1,0 +1,43 @@
+"""Small design, matrices and activations with which the whole unit is tested against faults."""
+
+import numpy as np
+
+from speq.formats import family, pack
+from speq.formats.packing import PackedTensor
+from speq.parameters import PRESETS
+
+DESIGN = PRESETS["tiny"].replace(
+    name="faulty",
+    tokens=2,
+    burst_beats=4,
+    outstanding=2,
+    activation_values=128,
+    queue_depth=2,
+    address_bits=16,
+)
+"""Bursts and buffers as short as they may be: jobs of some hundred cycles use all of them."""
+
+MODES = ("draft", "verify")
+
+
+def packed(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
+    """A random matrix, packed; it must not have fallen back to plain."""
+    generator = np.random.default_rng(seed)
+    weights = (generator.standard_normal((outputs, inputs)) * 0.05).astype(np.float16)
+    tensor = pack(weights, family(DESIGN.family))
+    assert not tensor.is_plain
+    return tensor
+
+
+def plain(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
+    """A random matrix of FP16 patterns."""
+    generator = np.random.default_rng(seed)
+    weights = generator.standard_normal((outputs, inputs)).astype(np.float16)
+    bits = weights.view(np.uint16)
+    return PackedTensor(DESIGN.family, bits.shape, plain=bits, reason="it is a test")
+
+
+def activations(tokens: int, inputs: int, seed: int = 1) -> np.ndarray:
+    """Random activations [M, K]."""
+    generator = np.random.default_rng(100 + seed)
+    return generator.standard_normal((tokens, inputs)).astype(np.float16)
