@@ -1,5 +1,6 @@
-"""Whole models in memory, from and to files. Large ones go tensor by tensor: packed_reader,
-packed_writer and :mod:`speq.formats.model`.
+"""Whole models in memory, from and to files.
+
+Large ones go tensor by tensor: packed_reader, packed_writer and :mod:`speq.formats.model`.
 """
 
 import dataclasses

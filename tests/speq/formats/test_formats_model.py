@@ -235,6 +235,10 @@ def test_names_that_collide_are_told(source_file, tmp_path):
         PackedWriter(tmp_path / "out", MEMBER, []) as file,
     ):
         file.keep("__metadata__", "U8", (0,), np.zeros(0, np.uint8), "")
+    plain = pack(half[0], MEMBER)
+    twice = PackedWriter(tmp_path / "out", MEMBER, [("a", "F16", (3, 4))])
+    with pytest.raises(FormatError, match="tensor 'a' comes twice: rename one"), twice as file:
+        list(map(file.add, "aa", (packed, plain)))
     many = {str(number): packed for number in range(9)}
     with (
         pytest.raises(FormatError, match=r"its header has \d+ bytes, and \d+ were reserved"),

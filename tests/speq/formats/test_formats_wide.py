@@ -147,6 +147,15 @@ def test_columns_rescue_rows_that_span_too_much():
         pack(weights, MEMBER)
 
 
+def test_columns_reach_beyond_the_row_exponents():
+    weights = np.array([[2.0**79, -(2.0**78)], [2.0**66, 0]], BF16)
+    packed = comes_back(weights)
+    assert packed.scale.row_exponents[0] == -64
+    assert packed.scale.columns.tolist() == [-15, -14]
+    with pytest.raises(InexactError, match="and no exact power of two brings it below 2"):
+        pack(weights, MEMBER, columns=False)
+
+
 def test_fp32_that_fp16_holds_is_packed_like_fp16():
     half = gaussian(dtype=np.float16)
     narrow, wide = pack(half, MEMBER), comes_back(half.astype(np.float32))
