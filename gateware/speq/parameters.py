@@ -16,6 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from speq.parameter_checks import (
+    ParameterError,
+    check_choice,
+    check_int,
+    check_name,
+    check_port,
+    check_quarters,
+    is_number,
+    powers_of_two,
+)
+
 __all__ = [
     "MODES",
     "PRESETS",
@@ -45,10 +56,6 @@ BOUNDARY_BYTES = 4096
 MAX_BURST_BEATS = 256
 MAX_PRODUCTS = 1 << 16
 """Longest dot product (k extent) whose exact sum is certain to fit the accumulator."""
-
-
-class ParameterError(ValueError):
-    """An illegal design point. The message names the value and the mend."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,32 +125,32 @@ class Parameters:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modes", _ordered_modes(self.modes))
-        _check_name(self.name)
-        _check_int("rows", self.rows, 1, MAX_DIMENSION)
-        _check_int("columns", self.columns, 1, MAX_DIMENSION)
-        _check_choice("draft_lanes", self.draft_lanes, (1, 2, 4))
-        _check_int("port_words", self.port_words, 1, self.rows * self.columns)
-        _check_port(self.port_words, self.rows, self.columns)
+        check_name(self.name)
+        check_int("rows", self.rows, 1, MAX_DIMENSION)
+        check_int("columns", self.columns, 1, MAX_DIMENSION)
+        check_choice("draft_lanes", self.draft_lanes, (1, 2, 4))
+        check_int("port_words", self.port_words, 1, self.rows * self.columns)
+        check_port(self.port_words, self.rows, self.columns)
         if self.drafts:
-            _check_quarters(self.load_cycles)
-        _check_int("tokens", self.tokens, 1, MAX_TOKENS)
-        _check_choice("family", self.family, TABLE_NAMES)
-        _check_choice("result_format", self.result_format, RESULT_FORMATS)
+            check_quarters(self.load_cycles)
+        check_int("tokens", self.tokens, 1, MAX_TOKENS)
+        check_choice("family", self.family, TABLE_NAMES)
+        check_choice("result_format", self.result_format, RESULT_FORMATS)
         if not isinstance(self.target, str) or not self.target:
             raise ParameterError(
                 f"target is {self.target!r}, but must be a non-empty text: write what the design "
                 f'is meant for, such as "generic"'
             )
-        if not _is_number(self.clock_mhz) or not 0 < self.clock_mhz < 100_000:
+        if not is_number(self.clock_mhz) or not 0 < self.clock_mhz < 100_000:
             raise ParameterError(
                 f"clock_mhz is {self.clock_mhz!r}, but must be a number of megahertz above 0 and "
                 f"below 100000"
             )
-        _check_int("address_bits", self.address_bits, 16, 64)
-        _check_choice("burst_beats", self.burst_beats, _powers_of_two(MAX_BURST_BEATS))
-        _check_int("outstanding", self.outstanding, 1, 64)
-        _check_int("activation_values", self.activation_values, self.columns * 4, 1 << 24)
-        _check_int("queue_depth", self.queue_depth, 2, 64)
+        check_int("address_bits", self.address_bits, 16, 64)
+        check_choice("burst_beats", self.burst_beats, powers_of_two(MAX_BURST_BEATS))
+        check_int("outstanding", self.outstanding, 1, 64)
+        check_int("activation_values", self.activation_values, self.columns * 4, 1 << 24)
+        check_int("queue_depth", self.queue_depth, 2, 64)
 
     # Derived: what the design contains ------------------------------------------------------
 
@@ -361,52 +368,6 @@ def _preset(name: Any) -> Parameters:
     return PRESETS[name]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check_name(value: Any) -> None:
-    if not isinstance(value, str) or not value.isascii() or not value.isidentifier():
-        raise ParameterError(
-            f"name is {value!r}, but becomes part of a Verilog module name: use letters, digits "
-            f"and underscores, starting with a letter"
-        )
-
-
-def _check_int(field: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ParameterError(f"{field} is {value!r}, but must be a whole number {low}..{high}")
-
-
-def _check_choice(field: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if isinstance(value, bool) or value not in choices:
-        raise ParameterError(
-            f"{field} is {value!r}, but must be one of {', '.join(map(str, choices))}"
-        )
-
-
-def _check_port(words: int, rows: int, columns: int) -> None:
-    if words % columns and columns % words:
-        raise ParameterError(
-            f"port_words is {words}, which neither divides columns = {columns} nor is a multiple "
-            f"of it: a transfer must fill part of one row or whole rows"
-        )
-    if (rows * columns) % words:
-        raise ParameterError(
-            f"port_words is {words}, which does not divide rows * columns = {rows * columns}: "
-            f"a tile must load in whole transfers"
-        )
-
-
-def _check_quarters(load_cycles: int) -> None:
-    if load_cycles % DRAFTS_PER_WORD:
-        raise ParameterError(
-            f"rows * columns / port_words is {load_cycles}, but must be a multiple of 4 in a "
-            f'design with "draft", whose transfers each bring a quarter of four times as many '
-            f"words: raise rows or lower port_words"
-        )
-
-
 def check_accelerator(parameters: Parameters) -> None:
     """Refuse a design point that is an array, but cannot stand behind an AXI bus.
 
@@ -428,15 +389,11 @@ def check_accelerator(parameters: Parameters) -> None:
         )
 
 
-def _powers_of_two(largest: int) -> tuple[int, ...]:
-    return tuple(1 << bit for bit in range(largest.bit_length()))
-
-
 def _ordered_modes(modes: Any) -> tuple[str, ...]:
     if isinstance(modes, str) or not isinstance(modes, list | tuple):
         raise ParameterError(f'modes is {modes!r}, but must be a list such as ["verify", "draft"]')
     for mode in modes:
-        _check_choice("modes", mode, MODES)
+        check_choice("modes", mode, MODES)
     if len(set(modes)) != len(modes):
         raise ParameterError(f"modes is {list(modes)!r}, which names a mode twice: name each once")
     if "verify" not in modes:

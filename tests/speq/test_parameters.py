@@ -18,6 +18,7 @@ from speq.parameters import (
     TABLE_NAMES,
     ParameterError,
     Parameters,
+    check_accelerator,
     load,
 )
 
@@ -103,7 +104,12 @@ def test_a_design_point_is_frozen_and_a_key():
 # Refusals -------------------------------------------------------------------------------------
 
 
-WHOLE_NUMBERS = {"rows": MAX_DIMENSION, "columns": MAX_DIMENSION, "tokens": MAX_TOKENS}
+WHOLE_NUMBERS = {
+    "rows": MAX_DIMENSION,
+    "columns": MAX_DIMENSION,
+    "tokens": MAX_TOKENS,
+    "outstanding": 64,
+}
 
 
 @pytest.mark.parametrize("field", WHOLE_NUMBERS)
@@ -170,6 +176,52 @@ def test_a_tile_loads_in_whole_transfers():
 )
 def test_a_choice_is_refused_with_what_there_is(field, value, choices):
     assert refusal(**{field: value}) == f"{field} is {value!r}, but must be one of {choices}"
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("address_bits", 16, 64),
+        ("queue_depth", 2, 64),
+        ("activation_values", 16, 1 << 24),
+    ],
+)
+def test_sizes_of_the_accelerator_have_ranges(field, low, high):
+    for value in (low, high):
+        assert getattr(TINY.replace(**{field: value}), field) == value
+    for value in (low - 1, high + 1, float(low), str(low), True, None):
+        assert refusal(**{field: value}) == (
+            f"{field} is {value!r}, but must be a whole number {low}..{high}"
+        )
+
+
+@pytest.mark.parametrize("value", [0, 3, 512, 64.5, "64", True, None])
+def test_a_burst_is_a_power_of_two(value):
+    assert refusal(burst_beats=value) == (
+        f"burst_beats is {value!r}, but must be one of 1, 2, 4, 8, 16, 32, 64, 128, 256"
+    )
+
+
+@pytest.mark.parametrize(("words", "columns"), [(1, 4), (3, 3), (128, 128), (12, 12)])
+def test_an_accelerator_has_a_port_of_an_axi_width(words, columns):
+    design = TINY.replace(rows=4, columns=columns, port_words=words)
+    with pytest.raises(ParameterError) as caught:
+        check_accelerator(design)
+    assert str(caught.value) == (
+        f"port_words is {words}, but the accelerator's AXI bus needs 2, 4, 8, 16, 32 or 64 "
+        f"(32 to 1024 bits)"
+    )
+
+
+def test_the_port_of_an_accelerator_divides_a_row():
+    with pytest.raises(ParameterError) as caught:
+        check_accelerator(TINY.replace(rows=8, port_words=8))
+    assert str(caught.value) == (
+        "port_words is 8, but must divide columns = 4 in an accelerator: lower it, or use the "
+        "array without a bus"
+    )
+    for design in PRESETS.values():
+        check_accelerator(design)
 
 
 @pytest.mark.parametrize("value", ["verify", None, 1, {"verify"}])
@@ -315,6 +367,16 @@ def test_a_mode_that_is_not_built_in_has_no_figures(question, mode):
 
 
 # Derived figures ------------------------------------------------------------------------------
+
+
+def test_figures_of_the_accelerator_by_hand():
+    edge, server = PRESETS["edge"], PRESETS["server"]
+    assert (edge.bus_bytes, edge.longest_burst) == (32, 64)
+    assert (server.bus_bytes, server.longest_burst) == (128, 32)
+    assert edge.replace(burst_beats=256).longest_burst == 128
+    assert (edge.group_tiles, edge.group_inputs, edge.activation_rows) == (4, 64, 256)
+    only = edge.verify_only()
+    assert (only.group_tiles, only.group_inputs, only.activation_rows) == (1, 16, 1024)
 
 
 def test_widths_and_counts_by_hand():
