@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.image import PLANES, Extent, memory_image
+from speq.formats.packed_reader import PackedReader
 from speq.formats.packing import PackedTensor
 from speq.parameters import Parameters
 from speq_sim.golden.rounding import RESULT_TYPES
@@ -113,6 +115,26 @@ class Device:
             bases.append(self._allocate(region.nbytes))
             self._transport.write_memory(bases[-1], region.tobytes())
         return Matrix(image.extent, tuple(bases), image.alpha)
+
+    def load_file(self, path: Path, names: Iterable[str] | None = None) -> dict[str, Matrix]:
+        """Put matrices of a packed model into memory, one after the other.
+
+        Parameters
+        ----------
+        path : Path
+            What ``scripts/pack_weights.py`` wrote.
+        names : iterable of str, optional
+            Tensors to load; by default all that are matrices.
+
+        Raises
+        ------
+        FormatError, ParameterError
+            If the file is damaged, or the design cannot read one of them.
+        """
+        reader = PackedReader(path)
+        if names is None:
+            names = [name for name in reader.names if len(reader.shape(name)) == 2]
+        return {name: self.load(reader.tensor(name)) for name in names}
 
     def submit(
         self,
@@ -233,8 +255,8 @@ class Device:
         base = -(-self._free // step) * step
         if base + size > 1 << self.parameters.address_bits:
             raise DeviceError(
-                f"{size} more bytes do not fit {self.parameters.address_bits} address bits: free "
-                f"matrices, or set address_bits of the design"
+                f"{size} more bytes do not fit {self.parameters.address_bits} address bits: load "
+                f"less, or set address_bits of the design"
             )
         self._free = base + size
         return base
