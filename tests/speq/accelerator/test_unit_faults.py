@@ -1,11 +1,18 @@
 """Faults of the whole unit: on its emitted Verilog, between bus models, under cocotb."""
 
 import pytest
+from unit_simulation import simulate
 from unit_workload import DESIGN
 
 from speq.accelerator.emission import emit
-from speq_sim.benches.accelerator.faults import SIDE_CAR_VARIABLE
-from speq_sim.benches.simulators import run
+
+BENCHES = {
+    "unit_faults_bench": 34,
+    "unit_commands_bench": 8,
+    "unit_stops_bench": 22,
+    "unit_library_bench": 2,
+}
+"""Benches, and how many tests each has."""
 
 
 @pytest.fixture(scope="module")
@@ -13,18 +20,23 @@ def emission(tmp_path_factory):
     return emit(DESIGN, tmp_path_factory.mktemp("unit"))
 
 
-def simulate(emission, folder, bench, testcases=None):
-    """Run tests of a bench; all must pass."""
-    return run(
-        emission.verilog,
-        emission.top,
-        bench,
-        build_dir=emission.verilog.parent / "models",
-        test_dir=folder,
-        testcases=testcases,
-        extra_env={SIDE_CAR_VARIABLE: str(emission.side_car)},
-    ).tests
+@pytest.mark.parametrize("bench", BENCHES)
+def test_unit(emission, tmp_path, bench):
+    assert len(simulate(emission, tmp_path, bench)) == BENCHES[bench]
 
 
-def test_faults_of_reads_and_packets(emission, tmp_path):
-    assert len(simulate(emission, tmp_path, "unit_faults_bench")) == 35
+def test_soak(emission, tmp_path):
+    assert len(simulate(emission, tmp_path, "unit_soak_bench", SPEQ_SOAK_SEEDS="1,2,3,4")) == 4
+
+
+@pytest.mark.slow
+def test_stops_and_resets_at_many_moments(emission, tmp_path):
+    simulate(emission, tmp_path, "unit_stops_bench", SPEQ_MOMENTS="60")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 1200, 50))
+def test_long_soak(emission, tmp_path, first):
+    seeds = ",".join(map(str, range(first, first + 50)))
+    tests = simulate(emission, tmp_path, "unit_soak_bench", SPEQ_SOAK_SEEDS=seeds)
+    assert len(tests) == 50

@@ -45,10 +45,7 @@ def refused(bench, reason, stored, mode, tokens, *, keep=False):
     before = bench.registers.read("STATUS", "pending")
     bursts = len(bench.transport.memory.monitor.bursts)
     with pytest.raises(DeviceError, match=rf"\({reason}\)"):
-        if keep:
-            bench.device.submit(stored.matrix, mode, tokens=tokens)
-        else:
-            bench.device.submit(stored.matrix, mode, zeros)
+        bench.device.submit(stored.matrix, mode, None if keep else zeros, tokens=tokens)
     see_refusal(bench, reason)
     if not before:
         bench.wait(30)

@@ -119,6 +119,11 @@ class AxiReadMonitor(Port):
         """Bursts under way."""
         return len(self._pending)
 
+    @property
+    def mid_burst(self) -> bool:
+        """Whether a part of a burst was transferred."""
+        return self._done > 0
+
     def bytes_read(self, start: int, stop: int) -> int:
         """Bytes transferred since :meth:`restart` from addresses `start` to `stop` - 1."""
         spans = list(self._finished)
