@@ -83,9 +83,7 @@ def arguments() -> argparse.Namespace:
     )
     options = parser.parse_args()
     if options.growth and (options.lint or options.output or options.unit != "array"):
-        parser.error(
-            "--growth is of the array, and keeps no files: leave out --lint, -o and --unit"
-        )
+        parser.error("--growth keeps no files: leave out --lint and --output, and --unit")
     return options
 
 

@@ -48,6 +48,15 @@ def test_a_design_goes_to_its_own_folder(emit, tmp_path):
     assert "16 modules, 4 PEs" in printed
 
 
+def test_an_accelerator_has_headers_beside_its_verilog(emit, tmp_path):
+    status, record, printed = emit("tiny", "--unit", "accelerator", "-o", "out")
+    assert status == 0
+    suffixes = (".v", ".json", ".core", "_registers.h", "_registers.vh")
+    assert set(record["files"]) == {f"speq_tiny_accelerator{suffix}" for suffix in suffixes}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(record["files"])
+    assert "speq_tiny_accelerator_registers.h" in printed
+
+
 def test_a_clean_design_passes_the_checkers(emit, tmp_path):
     status, record, printed = emit("tiny", *SMALLEST, "-o", "out", "--lint")
     assert status == 0

@@ -5,6 +5,8 @@ import json
 import pytest
 
 import run_sim
+from speq.formats import FormatError
+from speq_sim.benches.real_tile import icarus_is_there
 
 
 def _run(monkeypatch, tmp_path, *words):
@@ -58,3 +60,58 @@ def test_a_wrong_result_gives_status_1(monkeypatch, tmp_path, capsys):
     assert "NO" in printed
     assert "draft: result 0 differs" in printed
     assert "waves.fst" in printed
+
+
+# The accelerator ------------------------------------------------------------------------------
+
+SIMULATOR = ("--simulator", "icarus" if icarus_is_there() else "verilator")
+UNIT = ("--unit", "accelerator")
+
+
+def test_an_accelerator_on_a_layer(monkeypatch, tmp_path, capsys):
+    words = ("tiny", *UNIT, "--layer", "40x8", "--memory", "ideal", *SIMULATOR)
+    status, figures = _run(monkeypatch, tmp_path, *words)
+    assert status == 0
+    assert figures["bit_exact"]
+    assert figures["unit"] == "accelerator"
+    assert figures["layer"]["origin"].endswith("repeated to 8 x 40")
+    assert (figures["layer"]["inputs"], figures["layer"]["outputs"]) == (40, 8)
+    assert figures["layer"]["tokens"] == {"one": 1, "many": 4}
+    assert set(figures["port_busy"]) == {"draft", "verify", "changing"}
+    for run in figures["runs"].values():
+        assert run["bit_exact"]
+        assert 0 < run["port_busy"] <= run["memory_port_busy"] <= 1
+        assert run["port_busy"] == round(run["weight_transfers"] / run["cycles"], 4)
+    # 2 output tiles of 3 groups; a DRAFT tile loads in 4 cycles, a group of VERIFY in 16.
+    assert figures["runs"]["draft ideal"]["weight_transfers"] == 2 * 3 * 4
+    assert figures["runs"]["verify ideal"]["weight_transfers"] == 2 * 3 * 16
+    printed = capsys.readouterr().out
+    assert "weight port" in printed
+    assert "per second" in printed
+
+
+def test_one_mode_of_an_accelerator_on_a_users_layer(monkeypatch, tmp_path):
+    words = ("tiny", *UNIT, "--mode", "verify", "--memory", "random", *SIMULATOR)
+    model = ("--model", str(run_sim.TILE), "--tensor", "weight", "--layer", "576x128")
+    with pytest.raises(FormatError, match="has no tensor 'weight' of 8 x 576: name another"):
+        _run(monkeypatch, tmp_path, *words, *model[:-1], "576x8")
+    words += ("--set", "modes=['verify']", "--layer", "40x8")
+    status, figures = _run(monkeypatch, tmp_path, *words)
+    assert status == 0
+    assert figures["port_busy"] == {"verify": {"random": pytest.approx(0.5, abs=0.5)}}
+    assert figures["layer"]["stored"] == "plain"
+
+
+def test_a_shape_that_is_none(monkeypatch, tmp_path):
+    with pytest.raises(FormatError, match="not of the form INPUTSxOUTPUTS"):
+        _run(monkeypatch, tmp_path, "tiny", *UNIT, "--layer", "576")
+
+
+@pytest.mark.slow
+def test_verilator_builds_equal_rows_once(monkeypatch, tmp_path):
+    words = ("tiny", *UNIT, "--layer", "64x16", "--simulator", "verilator")
+    status, figures = _run(monkeypatch, tmp_path, *words)
+    assert status == 0
+    assert figures["bit_exact"]
+    (model,) = (tmp_path / "build/tiny/accelerator/sim/model").iterdir()
+    assert (model / "Vspeq_tiny_row").is_dir()
