@@ -69,10 +69,17 @@ FAULTS = {
     ),
     "an open packet of results is never closed": Planted(
         "gates.py",
-        "self.closed.eq(self.stop & ~beat.o.valid & ~begun)",
-        "self.closed.eq(self.stop & ~beat.o.valid)",
+        "beat.i.valid.eq(Mux(self.stop, begun, self.packets.valid))",
+        "beat.i.valid.eq(Mux(self.stop, 0, self.packets.valid))",
         "unit_faults_bench",
         ("read_error_while_results_of_the_job_before_leave/taken=1",),
+    ),
+    "the last beat is not waited for": Planted(
+        "gates.py",
+        "self.closed.eq(self.stop & ~beat.o.valid & ~begun)",
+        "self.closed.eq(self.stop & ~begun)",
+        "unit_faults_bench",
+        ("read_error_while_results_of_the_job_before_leave/taken=7",),
     ),
     "a void packet is closed without TUSER": Planted(
         "gates.py",
@@ -106,8 +113,8 @@ FAULTS = {
         "control.py",
         "with m.If(~self.stop & (cause != Fault.NONE)):",
         "with m.If(cause != Fault.NONE):",
-        "unit_stops_bench",
-        ("stop_and_resume_mean_nothing_at_the_wrong_time",),
+        "unit_faults_bench",
+        ("read_error_while_results_of_the_job_before_leave/taken=0",),
     ),
     "activations are kept over a stop": Planted(
         "commands.py",
