@@ -13,7 +13,7 @@ from speq.accelerator.registers import register_map
 from speq.accelerator.unit import Accelerator, buses
 from speq.block import module_name, modules
 from speq.emission import Emission, write_design
-from speq.parameters import Parameters
+from speq.parameters import Parameters, check_accelerator
 
 __all__ = ["SCHEMA", "describe", "emit"]
 
@@ -30,6 +30,7 @@ def emit(parameters: Parameters, directory: str | Path) -> Emission:
     speq.yosys.YosysError
         If Yosys fails; nothing is written then.
     """
+    check_accelerator(parameters)
     unit = Accelerator(parameters)
     registers, name = register_map(parameters), module_name(unit)
     headers = {

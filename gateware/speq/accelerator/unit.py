@@ -11,7 +11,7 @@ from speq.accelerator.gates import ActivationGate, ResultGate
 from speq.accelerator.registers import ADDRESS_BITS
 from speq.block import Block, place
 from speq.bus import axi_lite, axi_read, axi_stream, flat
-from speq.parameters import Parameters, check_accelerator
+from speq.parameters import Parameters
 
 __all__ = ["Accelerator", "buses"]
 
@@ -31,6 +31,8 @@ def buses(parameters: Parameters) -> dict[str, tuple[Signature, bool]]:
 class Accelerator(Block):
     """Array, buffers and control between AXI4, AXI4-Lite and AXI4-Stream ports.
 
+    For design points that :func:`speq.parameters.check_accelerator` lets pass.
+
     Members
     -------
     aclk, aresetn : 1 bit each, in
@@ -43,17 +45,11 @@ class Accelerator(Block):
         Activations in, results out.
     irq : 1 bit, out
         An enabled event is pending.
-
-    Raises
-    ------
-    ParameterError
-        If the design's memory port is no AXI width, or does not divide the columns.
     """
 
     stem = "accelerator"
 
     def __init__(self, parameters: Parameters) -> None:
-        check_accelerator(parameters)
         self.control = Control(parameters)
         self.fetch = Fetch(parameters)
         self.activation_gate = ActivationGate(parameters)
