@@ -38,7 +38,9 @@ error_console = Console(stderr=True)
 """Where progress and errors go, so that standard output can be piped."""
 
 
-def parser(description: str, *, design: bool = True) -> argparse.ArgumentParser:
+def parser(
+    description: str, *, design: bool = True, default: str | None = None
+) -> argparse.ArgumentParser:
     """An argument parser with what all scripts take.
 
     Parameters
@@ -47,6 +49,8 @@ def parser(description: str, *, design: bool = True) -> argparse.ArgumentParser:
         What the script does, in a sentence or two (its docstring).
     design : bool
         Whether the script takes a design point and ``--set``.
+    default : str, optional
+        What is said of the design where it may be left out; ``design`` is None then.
     """
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -55,7 +59,9 @@ def parser(description: str, *, design: bool = True) -> argparse.ArgumentParser:
         result.add_argument(
             "design",
             metavar="DESIGN",
-            help=f"design file (hw/*.toml) or preset: {', '.join(PRESETS)}",
+            nargs="?" if default else None,
+            help=f"design file (hw/*.toml) or preset: {', '.join(PRESETS)}"
+            + (f" (default: {default})" if default else ""),
         )
         result.add_argument(
             "--set",

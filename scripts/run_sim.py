@@ -7,7 +7,7 @@ DRAFT, in VERIFY, and in three jobs DRAFT, VERIFY, DRAFT. Everything is written 
 exit status is 1 if a result differs.
 
   python scripts/run_sim.py tiny
-  python scripts/run_sim.py edge --unit accelerator --layer 576x1536 --json layer.json
+  python scripts/run_sim.py --unit accelerator --layer 576x1536 --json layer.json
   python scripts/run_sim.py hw/small.toml --set draft_lanes=1 --mode draft --simulator verilator
   python scripts/run_sim.py tiny --waves
 """
@@ -33,12 +33,15 @@ TILE = Path(__file__).parents[1] / "tests/data/smollm2-135m-q-proj.safetensors"
 
 ERRORS = (SimulatorError, SimulationError, CompiledError, CompilerError)
 
+DEFAULTS = {"array": "tiny", "accelerator": "edge"}
+"""Designs that show what each unit does within minutes."""
+
 RUNS = ("draft", "verify", "changing")
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = _cli.parser(__doc__)
+    parser = _cli.parser(__doc__, default="tiny for an array, edge for an accelerator")
     parser.add_argument(
         "--tile",
         type=Path,
@@ -57,7 +60,7 @@ def arguments() -> argparse.Namespace:
         help="default for an array: Icarus Verilog if it is installed, else the design compiled to "
         "machine code; for an accelerator: Verilator if it can build here, else Icarus",
     )
-    parser.add_argument("--unit", choices=("array", "accelerator"), default="array")
+    parser.add_argument("--unit", choices=tuple(DEFAULTS), default="array")
     layer = parser.add_argument_group("accelerator")
     layer.add_argument(
         "--layer", metavar="INPUTSxOUTPUTS", default="576x1536", help="default: %(default)s"
@@ -84,7 +87,9 @@ def arguments() -> argparse.Namespace:
         default=Path("build"),
         help="folder that build/<name> goes into (default: %(default)s)",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.design = options.design or DEFAULTS[options.unit]
+    return options
 
 
 def run() -> int:

@@ -41,6 +41,14 @@ def test_one_mode_of_a_changed_design(monkeypatch, tmp_path):
     assert figures["runs"]["draft"]["macs_per_cycle"] == 16
 
 
+def test_each_unit_has_a_design_of_its_own(monkeypatch):
+    for unit, design in (("array", "tiny"), ("accelerator", "edge")):
+        monkeypatch.setattr("sys.argv", ["run_sim.py", "--unit", unit])
+        assert run_sim.arguments().design == design
+    monkeypatch.setattr("sys.argv", ["run_sim.py", "small", "--unit", "accelerator"])
+    assert run_sim.arguments().design == "small"
+
+
 def test_a_tile_that_does_not_exist(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="cannot be read as safetensors"):
         _run(monkeypatch, tmp_path, "tiny", "--tile", str(tmp_path / "none.safetensors"))
