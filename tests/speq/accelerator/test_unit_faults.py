@@ -2,7 +2,7 @@
 
 import pytest
 from unit_simulation import simulate
-from unit_workload import DESIGN
+from unit_workload import DESIGN, DESIGN_VARIABLE, DESIGNS
 
 from speq.accelerator.emission import emit
 
@@ -27,6 +27,25 @@ def test_unit(emission, tmp_path, bench):
 
 def test_soak(emission, tmp_path):
     assert len(simulate(emission, tmp_path, "unit_soak_bench", SPEQ_SOAK_SEEDS="1,2,3,4")) == 4
+
+
+def test_read_errors_of_a_design_without_draft(tmp_path):
+    emission = emit(DESIGNS["verify_only"], tmp_path)
+    tests = ["read_errors_of_each_beat/mode=plain/plane=0"]
+    simulate(emission, tmp_path / "run", "unit_faults_bench", tests, **design("verify_only"))
+
+
+def design(name):
+    """Environment that lets a bench take another design."""
+    return {DESIGN_VARIABLE: name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_soak_of_other_designs(tmp_path, name):
+    emission = emit(DESIGNS[name], tmp_path)
+    seeds = ",".join(map(str, range(500, 530)))
+    simulate(emission, tmp_path, "unit_soak_bench", SPEQ_SOAK_SEEDS=seeds, **design(name))
 
 
 @pytest.mark.slow

@@ -18,6 +18,9 @@ EPISODES = 8
 
 MATRICES = 5
 
+LIMIT = 60_000
+"""Cycles that jobs take at most; most of all with bursts of one beat and slow buses."""
+
 READS = {"READ_SLVERR": Response.SLVERR, "READ_DECERR": Response.DECERR}
 DISTURBANCES = ("none", "none", "none", "stop", *READS, "ACTIVATION_SHORT", "ACTIVATION_LONG")
 
@@ -67,11 +70,11 @@ class Episode:
             if not self.faults or "(STOPPED)" not in str(error):
                 raise
         if self.faults:
-            self.bench.stopped(*self.faults, limit=20_000)
+            self.bench.stopped(*self.faults, limit=LIMIT)
             self.bench.transport.memory.faults.clear()
             self.bench.resume()
         else:
-            self.bench.finish(limit=20_000)
+            self.bench.finish(limit=LIMIT)
 
     def _job(self, kind: str):
         stored = self.random.choice(self.matrices)
@@ -117,7 +120,9 @@ class Episode:
             return
         try:
             self.bench.device.submit(
-                self.matrices[0].matrix, "draft", tokens=self.random.choice((0, 3, 200))
+                self.matrices[0].matrix,
+                "draft",
+                tokens=self.random.choice((0, DESIGN.tokens + 1, 200)),
             )
         except DeviceError as error:
             if not re.search(r"\((TOKENS|STOPPED)\)", str(error)):
@@ -141,4 +146,7 @@ def soak(bench: FaultBench, seed: int):
             bench.wait(generator.randrange(200))
             bench.reset()
     stall(bench, random.Random(0))
-    bench.run(matrices[0], "verify", activations(2, matrices[0].matrix.extent.inputs))
+    values = activations(DESIGN.tokens, matrices[0].matrix.extent.inputs)
+    bench.submit(matrices[0], "verify", values)
+    bench.finish(LIMIT)
+    bench.collect()

@@ -1,12 +1,16 @@
 """Small design, matrices and activations with which the whole unit is tested against faults."""
 
+import os
+
 import numpy as np
 
 from speq.formats import family, pack
 from speq.formats.packing import PackedTensor
 from speq.parameters import PRESETS
 
-DESIGN = PRESETS["tiny"].replace(
+DESIGN_VARIABLE = "SPEQ_UNIT_DESIGN"
+
+_SMALL = PRESETS["tiny"].replace(
     name="faulty",
     tokens=2,
     burst_beats=4,
@@ -15,13 +19,43 @@ DESIGN = PRESETS["tiny"].replace(
     queue_depth=2,
     address_bits=16,
 )
+
+DESIGNS = {
+    "faulty": _SMALL,
+    "narrow": _SMALL.replace(
+        name="narrow",
+        port_words=2,
+        draft_lanes=1,
+        tokens=3,
+        burst_beats=1,
+        outstanding=1,
+        activation_values=192,
+        result_format="fp16",
+    ),
+    "wide": _SMALL.replace(
+        name="wide",
+        rows=8,
+        columns=8,
+        port_words=8,
+        draft_lanes=2,
+        outstanding=3,
+        queue_depth=3,
+        burst_beats=16,
+        address_bits=20,
+    ),
+    "verify_only": _SMALL.verify_only().replace(name="verify_only"),
+}
 """Bursts and buffers as short as they may be: jobs of some hundred cycles use all of them."""
+
+DESIGN = DESIGNS[os.environ.get(DESIGN_VARIABLE, "faulty")]
 
 MODES = ("draft", "verify")
 
 
 def packed(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
-    """A random matrix, packed; it must not have fallen back to plain."""
+    """A random matrix: packed, and not fallen back to plain, if the design can decode it."""
+    if not DESIGN.drafts:
+        return plain(outputs, inputs, seed)
     generator = np.random.default_rng(seed)
     weights = (generator.standard_normal((outputs, inputs)) * 0.05).astype(np.float16)
     tensor = pack(weights, family(DESIGN.family))

@@ -29,7 +29,7 @@ __all__ = ["LIMIT", "SIDE_CAR_VARIABLE", "FaultBench", "Valve", "blocking", "pac
 LIMIT = 3000
 """Cycles after which something that must happen counts as hanging."""
 
-LONGEST = 100_000
+LONGEST = 300_000
 """Cycles from a reset that no bench needs: one that takes them waits for ever."""
 
 QUIET = 40
