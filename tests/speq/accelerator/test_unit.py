@@ -87,8 +87,7 @@ def a_plan(design):
             Step("wide", modes[0], "wide_1"),
         ],
     }
-    rounds = [Round("each", IDEAL, orders["each"])]
-    rounds += [Round(f"{name} stalled", SLOW, steps, 0.4) for name, steps in orders.items()]
+    rounds = [Round("each", SLOW, orders["each"], 0.4), Round("kept", IDEAL, orders["kept"])]
     return Plan(matrices, vectors, rounds)
 
 
