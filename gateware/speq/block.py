@@ -26,7 +26,8 @@ from speq.parameters import Parameters
 
 __all__ = ["Block", "inlined", "module_name", "modules", "place"]
 
-_INLINED: ContextVar[bool] = ContextVar("inlined", default=False)
+_INLINED: ContextVar[set[int] | None] = ContextVar("inlined", default=None)
+"""Identities of the prototypes that were placed themselves, while blocks are inlined."""
 
 
 class Block(wiring.Component):
@@ -67,7 +68,7 @@ def inlined() -> Iterator[None]:
 
     It cannot look into an ``Instance``. Such a design is as large as all its instances together.
     """
-    token = _INLINED.set(True)
+    token = _INLINED.set(set())
     try:
         yield
     finally:
@@ -116,8 +117,10 @@ def place(
     PureInterface
         Signals with the names of the block's ports, as if it were a submodule.
     """
-    if _INLINED.get():
-        fresh = type(block)(block.parameters)
+    placed = _INLINED.get()
+    if placed is not None:
+        fresh = type(block)(block.parameters) if id(block) in placed else block
+        placed.add(id(block))
         m.submodules[name] = fresh if reset is None else ResetInserter(reset)(fresh)
         return fresh
     interface = block.signature.create(path=(name,))
