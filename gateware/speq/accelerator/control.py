@@ -147,7 +147,7 @@ class Control(Block):
         completed = Signal(REGISTER_BITS)
         begun = self.jobs.valid & self.jobs.ready
         m.d.comb += shown.jobs_completed.count.eq(completed)
-        with m.If(self.reset_engine):
+        with m.If(self.reset_engine | (self.stop & self.drained & self.closed)):
             m.d.sync += pending.eq(0)
         with m.Else():
             m.d.sync += [

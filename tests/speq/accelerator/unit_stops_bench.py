@@ -19,7 +19,7 @@ MANY = activations(2, INPUTS, seed=2)
 ONE = activations(1, INPUTS, seed=3)
 
 LONG = 10_000
-"""Cycles for which a bus is held up."""
+"""Cycles for which a bus is held up in the middle of its traffic."""
 
 MOMENTS = int(os.environ.get("SPEQ_MOMENTS", "4"))
 """Moments at which each kind of stop comes."""
@@ -258,14 +258,14 @@ def a_bus_is_held_up_for_long(bench: FaultBench, which: str):
     }[which]
     valve.shut = True
     fill(bench, stored)
-    bench.wait(LONG // 2)
+    bench.wait(LONG // 10)
     see_held_up(bench, which)
     valve.shut = False
     bench.wait(40)
     valve.shut = True
     bench.wait(10)
     before = traffic(bench)
-    bench.wait(LONG // 2)
+    bench.wait(LONG)
     assert traffic(bench)[which] == before[which], "traffic on a bus that is held up"
     valve.shut = False
     bench.finish()
