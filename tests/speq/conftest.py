@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""What the tests of the package share."""
 
 from hypothesis import HealthCheck, settings
 
