@@ -1,7 +1,8 @@
 """cocotbext-axi on our ports, as a second opinion: its drivers share no code with ours.
 
 Its ``AxiRamRead`` needs ARID and RID, which a port without IDs does not have: :func:`read_bus` ties
-them off. ``AxiLiteBus.from_prefix`` and ``AxiStreamBus.from_prefix`` fit as they are.
+them off. ``AxiLiteBus.from_prefix`` and ``AxiStreamBus.from_prefix`` fit as they are. The package
+comes with the extra ``dev``; nothing but tests needs it.
 """
 
 from typing import Any
