@@ -1,5 +1,6 @@
 """Emission: each module once, the same bytes every time, text that the tools accept."""
 
+import gc
 import json
 import os
 import re
@@ -362,6 +363,26 @@ def break_yosys(monkeypatch):
     """Let Yosys find an error at the end of the RTLIL."""
     rtlil = emission.design_rtlil
     monkeypatch.setattr(emission, "design_rtlil", lambda top: rtlil(top) + "\nmodule \\broken\n")
+
+
+def test_garbage_collection_goes_on_whatever_happens(tmp_path, monkeypatch):
+    seen = []
+    convert = emission.rtlil.convert
+
+    def watch(block, **options):
+        seen.append(gc.isenabled())
+        if len(seen) > 20:
+            raise RuntimeError("stop here")
+        return convert(block, **options)
+
+    monkeypatch.setattr(emission.rtlil, "convert", watch)
+    assert gc.isenabled()
+    emit(TINY, tmp_path)
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="stop here"):
+        emit(TINY, tmp_path)
+    assert gc.isenabled()
+    assert not any(seen)
 
 
 def test_nothing_is_written_when_yosys_fails(tmp_path, monkeypatch):
