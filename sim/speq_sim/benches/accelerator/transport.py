@@ -22,6 +22,9 @@ __all__ = ["SimulationTransport"]
 PATIENCE = 1000
 """Cycles without a packet after which :meth:`SimulationTransport.receive` gives up, by default."""
 
+DEADLOCK = 20_000
+"""Cycles of waiting for a packet, without a transfer on any bus, that no plan has."""
+
 PERIOD_NS = 2
 
 
@@ -53,6 +56,8 @@ class SimulationTransport:
         self.source_monitor = AxiStreamMonitor(dut, "s_axis")
         self.sink = AxiStreamSink(dut, "m_axis")
         self._taken = 0
+        self._idle = 0
+        self._traffic = (0, 0, 0)
 
     async def start(self) -> None:
         """Run the clock, and reset the unit."""
@@ -104,4 +109,16 @@ class SimulationTransport:
                 self._taken += 1
                 return Packet(packet.to_bytes(self.sink.beat_bytes), bool(packet.users[-1]))
             await edge
+        self._check_progress()
         return None
+
+    def _check_progress(self) -> None:
+        """Called after a wait in vain: that no bus moves for long is a deadlock."""
+        traffic = (
+            self.memory.monitor.beats,
+            self.source_monitor.transfers,
+            self.sink.monitor.transfers,
+        )
+        self._idle = self._idle + self.patience if traffic == self._traffic else 0
+        self._traffic = traffic
+        assert self._idle < DEADLOCK, f"the unit hangs: no transfer in {self._idle} cycles"
