@@ -1,12 +1,13 @@
 """Packed fields and streams: what travels between the blocks of an array."""
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Cat, Value, signed, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.utils import bits_for
 
 from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = [
+    "BRICKS",
     "COLUMN_SHIFT_BITS",
     "LOW_BITS",
     "ROW_EXPONENT_BITS",
@@ -14,6 +15,7 @@ __all__ = [
     "SIGNIFICAND_BITS",
     "DraftWeight",
     "Fp16",
+    "MiddleWeight",
     "Mode",
     "PackedWord",
     "Specials",
@@ -21,8 +23,10 @@ __all__ = [
     "beat_layout",
     "brick_bits",
     "draft_word",
+    "kind_layout",
     "load_enables",
     "loaded_layout",
+    "of_nibbles",
     "operand_layout",
     "payload_shape",
     "product_layout",
@@ -37,17 +41,22 @@ __all__ = [
 SIGNIFICAND_BITS = 11
 LOW_BITS = 6
 """Low part of a significand that is cut in two for the bricks."""
+BRICKS = 4
+"""Parts of a multiplier of more than one lane."""
 SHIFT_BITS = 6
 """Left shift of a product into the fixed-point field: 0..58."""
 COLUMN_SHIFT_BITS = 4
 ROW_EXPONENT_BITS = 7
 
 
-class Mode(enum.Enum, shape=1):
-    """Mode of a tile; the encoding is the order of :data:`speq.parameters.MODES`."""
+class Mode(enum.Enum, shape=3):
+    """Mode of a tile; the encoding is the order of :data:`speq.modes.MODES`."""
 
     VERIFY = 0
     DRAFT = 1
+    MIDDLE = 2
+    QDRAFT = 3
+    QVERIFY = 4
 
 
 class Fp16(data.Struct):
@@ -67,8 +76,19 @@ class PackedWord(data.Struct):
     sign: 1
 
 
+class MiddleWeight(data.Struct):
+    """Draft and middle plane of one weight: the high byte of a packed word."""
+
+    slot: 4
+    code: 3
+    sign: 1
+
+
 class DraftWeight(data.Struct):
-    """The draft plane of one weight: a nibble."""
+    """The draft plane of one weight, or an INT4 weight: a nibble.
+
+    As INT4, `code` is the magnitude, and a negative zero stands for -8.
+    """
 
     code: 3
     sign: 1
@@ -91,16 +111,39 @@ def brick_bits(parameters: Parameters) -> tuple[tuple[int, int], ...]:
 
     One lane needs one 11x11 multiplier. With more, both significands are cut into a low part of 6
     and a high part of 5 bits, and the bricks low*low, low*high, high*low, high*high are as wide as
-    what DRAFT gives them: a draft magnitude of 6 bits, and an activation magnitude of 6 bits
-    (four lanes) or a whole significand over two bricks (two lanes).
+    what weights of 4 bits give them: a draft magnitude of 6 bits, and the activation magnitude of a
+    lane (four lanes) or half of one, of 12 bits (two lanes).
     """
     match parameters.lanes:
         case 1:
             return ((SIGNIFICAND_BITS, SIGNIFICAND_BITS),)
         case 2:
-            return ((6, 6), (6, 5), (6, 6), (6, 5))
+            return ((LOW_BITS, parameters.draft_bits // 2),) * BRICKS
         case _:
-            return ((6, 6),) * 4
+            return ((LOW_BITS, parameters.draft_bits),) * BRICKS
+
+
+def kind_layout(parameters: Parameters) -> data.StructLayout:
+    """What sets a beat apart from VERIFY; all are 0 there, and in a design without the mode absent.
+
+    Members
+    -------
+    block : 1 bit
+        All lanes multiply weights of 4 bits with blocks of L activations: DRAFT and QDRAFT.
+    integer : 1 bit
+        The weights are INT4: QDRAFT and QVERIFY.
+    middle : 1 bit
+        MIDDLE.
+    """
+    fields = {"block": parameters.has_nibbles, "integer": parameters.integers}
+    fields |= {"middle": parameters.middles}
+    return data.StructLayout({name: 1 for name, present in fields.items() if present})
+
+
+def of_nibbles(kind: data.View) -> Value:
+    """Whether a beat's weights are of 4 bits."""
+    present = [kind[name] for name, _ in kind.shape() if name in ("block", "integer")]
+    return Cat(*present).any()
 
 
 def operand_layout(parameters: Parameters) -> data.StructLayout:
@@ -111,7 +154,8 @@ def operand_layout(parameters: Parameters) -> data.StructLayout:
     factors : one struct per brick
         ``one``, the activation's magnitude bits for that brick, and ``three``, three times that.
     signs, nans, infinities : L bits
-        Of the activation in each lane (VERIFY: of the only one, in every lane).
+        Of the activation in each lane (VERIFY and MIDDLE: of the only one, in every lane; QVERIFY
+        with four lanes: of the pair's, twice).
     zero : 1 bit
         VERIFY: the activation is zero.
     exponent : 6 bits
@@ -152,9 +196,10 @@ def tile_stream(parameters: Parameters) -> stream.Signature:
     Members of the payload
     ----------------------
     mode : Mode
-        Absent without DRAFT, as are all but the last three.
+        Absent in FP16-only designs.
     plain : 1 bit
-        VERIFY words are FP16 patterns, not packed words.
+        VERIFY words are FP16 patterns, not packed words. Absent, as are the next two, without
+        packed words.
     row_table : R table numbers
         The code table of each row; absent with one table.
     row_exponent : R signed numbers of 7 bits
@@ -166,8 +211,10 @@ def tile_stream(parameters: Parameters) -> stream.Signature:
     """
     fields: dict[str, object] = {}
     rows = parameters.rows
-    if parameters.drafts:
-        fields |= {"mode": Mode, "plain": 1}
+    if parameters.has_low_bits:
+        fields["mode"] = Mode
+    if parameters.packs:
+        fields["plain"] = 1
         if parameters.tables > 1:
             fields["row_table"] = data.ArrayLayout(bits_for(parameters.tables - 1), rows)
         fields["row_exponent"] = data.ArrayLayout(signed(ROW_EXPONENT_BITS), rows)
@@ -198,15 +245,16 @@ def loaded_layout(parameters: Parameters) -> data.StructLayout:
 def word_buses(parameters: Parameters) -> int:
     """Word buses from the loader to the PEs.
 
-    A group is W consecutive PEs. A VERIFY transfer fills one group, a DRAFT transfer a nibble in
-    each of four neighbouring ones, which therefore listen to different buses.
+    A group is W consecutive PEs. A VERIFY transfer fills one group, a MIDDLE transfer a byte in
+    each of two neighbouring ones, any other a nibble in each of four, which therefore listen to
+    different buses.
     """
-    return DRAFTS_PER_WORD if parameters.drafts else 1
+    return DRAFTS_PER_WORD if parameters.has_low_bits else 1
 
 
 def load_enables(parameters: Parameters) -> int:
-    """Parts of a PE's waiting word that load apart: nibbles with DRAFT, else the whole."""
-    return DRAFTS_PER_WORD if parameters.drafts else 1
+    """Parts of a PE's waiting word that load apart: nibbles, or in FP16-only designs the whole."""
+    return DRAFTS_PER_WORD if parameters.has_low_bits else 1
 
 
 def beat_layout(parameters: Parameters) -> data.StructLayout:
@@ -222,25 +270,26 @@ def beat_layout(parameters: Parameters) -> data.StructLayout:
         The tile's last token.
     token : unsigned
         The token's number; absent when there can be one only.
-    draft : 1 bit
-        Mode of the tile; only with DRAFT.
+    kind : struct
+        What the mode of the tile asks of the stages (:func:`kind_layout`); not in FP16-only
+        designs.
     part : unsigned
-        Which of the token's ``4 / L`` beats; only with DRAFT and L < 4.
+        Which of the token's beats; only where a mode has more than one.
     """
     fields: dict[str, object] = {"clear": 1, "emit": 1, "last": 1}
     if parameters.tokens > 1:
         fields["token"] = token_shape(parameters)
-    if parameters.drafts:
-        fields["draft"] = 1
-        if parameters.word_beats > 1:
-            fields["part"] = range(parameters.word_beats)
+    if parameters.has_low_bits:
+        fields["kind"] = kind_layout(parameters)
+    if parameters.word_beats > 1:
+        fields["part"] = range(parameters.word_beats)
     return data.StructLayout(fields)
 
 
 def stage_layout(parameters: Parameters) -> data.StructLayout:
     """A beat beyond the columns: with the exponents of its tile's rows."""
     beat = beat_layout(parameters)
-    if not parameters.drafts:
+    if not parameters.packs:
         return beat
     fields = {name: field.shape for name, field in beat}
     exponents = data.ArrayLayout(signed(ROW_EXPONENT_BITS), parameters.rows)
@@ -250,9 +299,12 @@ def stage_layout(parameters: Parameters) -> data.StructLayout:
 def weight_stream(parameters: Parameters) -> stream.Signature:
     """Weights of a tile, 16*W bits in each of G = R*C/W transfers.
 
-    VERIFY brings R*C words in the order row * C + column, W per transfer. DRAFT brings 4*R*C draft
-    weights (:class:`DraftWeight`) in the order (quarter, row, column), 4*W per transfer, the first
-    in the lowest bits: quarter q holds nibble q of all words.
+    VERIFY brings R*C words in the order row * C + column, W per transfer. DRAFT, QDRAFT and QVERIFY
+    bring 4*R*C weights of 4 bits (:class:`DraftWeight`) in the order (quarter, row, column), 4*W
+    per transfer, the first in the lowest bits: quarter q holds nibble q of all words. MIDDLE brings
+    2*R*C weights of 8 bits (:class:`MiddleWeight`), 2*W per transfer, first all low bytes of the
+    words, then all high ones: the low byte of word i is for PE i of one group of W, the high byte
+    for PE i of the next.
     """
     return stream.Signature(
         data.StructLayout({"words": data.ArrayLayout(WORD_BITS, parameters.port_words)})
@@ -260,13 +312,13 @@ def weight_stream(parameters: Parameters) -> stream.Signature:
 
 
 def activation_stream(parameters: Parameters) -> stream.Signature:
-    """One beat of one token: C*L FP16 activations and, with DRAFT, their column shifts.
+    """One beat of one token: C*L FP16 activations and, with packed words, their column shifts.
 
-    In VERIFY the first C are used.
+    VERIFY and MIDDLE use the first C, QVERIFY the first min(L, 2) of each L, the others all.
     """
     count = parameters.activations_per_beat
     fields = {"values": data.ArrayLayout(Fp16, count)}
-    if parameters.drafts:
+    if parameters.packs:
         fields["shifts"] = data.ArrayLayout(COLUMN_SHIFT_BITS, count)
     return stream.Signature(data.StructLayout(fields))
 

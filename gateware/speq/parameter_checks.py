@@ -61,12 +61,12 @@ def check_port(words: int, rows: int, columns: int) -> None:
 
 
 def check_quarters(load_cycles: int) -> None:
-    """Refuse a design with DRAFT whose tiles do not load in four quarters."""
+    """Refuse a design with weights below 16 bits whose tiles do not load in four quarters."""
     if load_cycles % 4:
         raise ParameterError(
             f"rows * columns / port_words is {load_cycles}, but must be a multiple of 4 in a "
-            f'design with "draft", whose transfers each bring a quarter of four times as many '
-            f"words: raise rows or lower port_words"
+            f'design with modes beyond "verify", whose transfers each bring a quarter of four times '
+            f"as many words: raise rows or lower port_words"
         )
 
 

@@ -14,8 +14,17 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from speq.modes import (
+    ACTIVATION_FORMATS,
+    DEFAULT_MODES,
+    MODES,
+    WEIGHTS_PER_WORD,
+    lanes_of,
+    ordered_modes,
+    resolve_format,
+)
 from speq.parameter_checks import (
     ParameterError,
     check_choice,
@@ -36,11 +45,6 @@ __all__ = [
     "check_accelerator",
     "load",
 ]
-
-Mode = Literal["verify", "draft"]
-
-MODES: tuple[str, ...] = ("verify", "draft")
-"""Modes a design can be built with, in the order of their encoding in a tile header."""
 
 TABLE_NAMES: tuple[str, ...] = ("truncate", "speq", "bsfp", "fitted-1", "fitted-4", "fitted-8")
 """Named code tables and families (docs/format.md)."""
@@ -71,11 +75,15 @@ class Parameters:
     columns : int
         C, lanes of each row's dot product (1..256).
     modes : tuple of str
-        Subset of :data:`MODES`; ``"verify"`` is always there. ``("verify",)`` is the FP16-only
-        design that every area claim is measured against.
+        Subset of :data:`speq.modes.MODES`; ``"verify"`` is always there. ``("verify",)`` is the
+        FP16-only design that every area claim is measured against.
     draft_lanes : int
         L, draft weights multiplied by one PE in one cycle: 1, 2 or 4. A word holds four draft
-        weights, so a token takes ``4 / L`` beats. Has no effect without the mode ``"draft"``.
+        weights, so a token takes ``4 / L`` beats. Has no effect without a mode of 4-bit weights.
+    draft_activations : str
+        Format of activations in DRAFT and QDRAFT: ``"fp16"`` (L = 1), ``"bfp12"`` (L = 2 or 4),
+        ``"bfp8"`` or ``"bfp6"`` (L = 4): block floating point with magnitudes of so many bits and
+        blocks of L. ``"auto"`` is the first of these for each L, and ``"bfp6"`` for L = 4.
     port_words : int
         W, words that the memory port loads per cycle. Divides C or is a multiple of C, and
         divides R*C.
@@ -109,8 +117,9 @@ class Parameters:
     name: str = "custom"
     rows: int
     columns: int
-    modes: tuple[str, ...] = MODES
+    modes: tuple[str, ...] = DEFAULT_MODES
     draft_lanes: int = 4
+    draft_activations: str = "auto"
     port_words: int
     tokens: int = 8
     family: str = "fitted-4"
@@ -124,14 +133,15 @@ class Parameters:
     queue_depth: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "modes", _ordered_modes(self.modes))
+        object.__setattr__(self, "modes", ordered_modes(self.modes))
         check_name(self.name)
         check_int("rows", self.rows, 1, MAX_DIMENSION)
         check_int("columns", self.columns, 1, MAX_DIMENSION)
         check_choice("draft_lanes", self.draft_lanes, (1, 2, 4))
+        resolve_format(self.draft_activations, self.draft_lanes)
         check_int("port_words", self.port_words, 1, self.rows * self.columns)
         check_port(self.port_words, self.rows, self.columns)
-        if self.drafts:
+        if self.has_low_bits:
             check_quarters(self.load_cycles)
         check_int("tokens", self.tokens, 1, MAX_TOKENS)
         check_choice("family", self.family, TABLE_NAMES)
@@ -160,19 +170,54 @@ class Parameters:
         return "draft" in self.modes
 
     @property
+    def middles(self) -> bool:
+        """Whether the design can run MIDDLE tiles."""
+        return "middle" in self.modes
+
+    @property
+    def integers(self) -> bool:
+        """Whether the design can run the INT4 tiles of QSpec, QDRAFT and QVERIFY."""
+        return "qdraft" in self.modes
+
+    @property
+    def packs(self) -> bool:
+        """Whether it takes packed words: code tables, column shifts and row exponents."""
+        return self.drafts or self.middles
+
+    @property
+    def has_low_bits(self) -> bool:
+        """Whether a word can hold more than one weight: any mode but VERIFY."""
+        return len(self.modes) > 1
+
+    @property
+    def has_nibbles(self) -> bool:
+        """Whether a word can hold four weights of 4 bits."""
+        return self.drafts or self.integers
+
+    @property
     def lanes(self) -> int:
-        """Activations a PE takes per beat at most: L with DRAFT, else 1."""
-        return self.draft_lanes if self.drafts else 1
+        """Activations a PE takes per beat at most: L with weights of 4 bits, else 1."""
+        return self.draft_lanes if self.has_nibbles else 1
+
+    @property
+    def activation_format(self) -> str:
+        """Format of draft activations, with "auto" resolved."""
+        return resolve_format(self.draft_activations, self.draft_lanes)
+
+    @property
+    def draft_bits(self) -> int:
+        """Magnitude bits of a draft activation; its block is L activations."""
+        return ACTIVATION_FORMATS[self.draft_lanes][self.activation_format]
 
     @property
     def word_beats(self) -> int:
-        """Most beats that one token takes of a word: 4/L with DRAFT, else 1."""
+        """Most beats that one token takes of a word in any mode."""
         return max(self.beats_per_token(mode) for mode in self.modes)
 
     @property
     def tables(self) -> int:
-        """Number of code tables in the family, 0 for a design without DRAFT."""
-        if not self.drafts:
+        """Number of code tables in the family, 0 for a design without packed words."""
+        if not self.packs:
             return 0
         return int(self.family.removeprefix("fitted-")) if self.family.startswith("fitted-") else 1
 
@@ -212,8 +257,8 @@ class Parameters:
 
     @property
     def group_tiles(self) -> int:
-        """VERIFY tiles over the same inputs as one DRAFT tile: 4, or 1 without DRAFT."""
-        return DRAFTS_PER_WORD if self.drafts else 1
+        """VERIFY tiles over the same inputs as a DRAFT tile: 4, or 1 in FP16-only designs."""
+        return DRAFTS_PER_WORD if self.has_low_bits else 1
 
     @property
     def group_inputs(self) -> int:
@@ -232,15 +277,23 @@ class Parameters:
         """Transfers of the weight port per tile: R*C/W."""
         return self.rows * self.columns // self.port_words
 
-    def beats_per_token(self, mode: str) -> int:
-        """Beats one token takes of a tile: 1 in VERIFY, 4/L in DRAFT."""
+    def weights_per_word(self, mode: str) -> int:
+        """Weights in a word: 1 in VERIFY, 2 in MIDDLE, else 4; 16 bits over it are read of each."""
         self._require(mode)
-        return DRAFTS_PER_WORD // self.draft_lanes if mode == "draft" else 1
+        return WEIGHTS_PER_WORD[mode]
+
+    def mode_lanes(self, mode: str) -> int:
+        """Multiply-accumulates of one PE in one cycle."""
+        self._require(mode)
+        return lanes_of(mode, self.draft_lanes)
+
+    def beats_per_token(self, mode: str) -> int:
+        """Beats one token takes of a tile: weights per word over lanes."""
+        return self.weights_per_word(mode) // self.mode_lanes(mode)
 
     def tile_depth(self, mode: str) -> int:
-        """Inputs k that one tile covers: C in VERIFY, 4*C in DRAFT."""
-        self._require(mode)
-        return self.columns * (DRAFTS_PER_WORD if mode == "draft" else 1)
+        """Inputs k that one tile covers: C times the weights per word."""
+        return self.columns * self.weights_per_word(mode)
 
     def compute_cycles(self, mode: str, tokens: int) -> int:
         """Beats a tile takes for `tokens` tokens."""
@@ -256,8 +309,7 @@ class Parameters:
 
     def peak_macs_per_cycle(self, mode: str) -> int:
         """Multiply-accumulates of the whole array per cycle when computing is the bound."""
-        self._require(mode)
-        return self.multipliers * (self.draft_lanes if mode == "draft" else 1)
+        return self.multipliers * self.mode_lanes(mode)
 
     def macs_per_cycle(self, mode: str, tokens: int) -> float:
         """Multiply-accumulates per cycle in steady state with `tokens` tokens per tile."""
@@ -387,20 +439,6 @@ def check_accelerator(parameters: Parameters) -> None:
             f"port_words is {words}, but must divide columns = {parameters.columns} in an "
             f"accelerator: lower it, or use the array without a bus"
         )
-
-
-def _ordered_modes(modes: Any) -> tuple[str, ...]:
-    if isinstance(modes, str) or not isinstance(modes, list | tuple):
-        raise ParameterError(f'modes is {modes!r}, but must be a list such as ["verify", "draft"]')
-    for mode in modes:
-        check_choice("modes", mode, MODES)
-    if len(set(modes)) != len(modes):
-        raise ParameterError(f"modes is {list(modes)!r}, which names a mode twice: name each once")
-    if "verify" not in modes:
-        raise ParameterError(
-            f'modes is {list(modes)!r}, but "verify" must be there: every draft needs a verifier'
-        )
-    return tuple(mode for mode in MODES if mode in modes)
 
 
 PRESETS: dict[str, Parameters] = {
