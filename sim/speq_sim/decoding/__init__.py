@@ -1,0 +1,1 @@
+"""Decoding Llama models whose matrix products run on the array."""
