@@ -1,4 +1,4 @@
-"""The number format: FP16 weights as draft, middle and low planes. Pure NumPy (docs/format.md)."""
+"""The number formats: FP16 weights in planes, and INT4. Pure NumPy (docs/format.md)."""
 
 from speq.formats.codec import (
     Planes,
@@ -11,7 +11,8 @@ from speq.formats.codec import (
     middle_patterns,
     to_planes,
 )
-from speq.formats.errors import FormatError, InexactError
+from speq.formats.errors import FormatError, InexactError, QuantisationError
+from speq.formats.int4 import Int4Tensor, from_nibbles, quantise_int4, to_nibbles
 from speq.formats.packed import PackedTensor, unpack
 from speq.formats.packing import pack
 from speq.formats.scale import Scale, apply_scale, undo_scale
@@ -22,8 +23,10 @@ __all__ = [
     "Family",
     "FormatError",
     "InexactError",
+    "Int4Tensor",
     "PackedTensor",
     "Planes",
+    "QuantisationError",
     "Scale",
     "apply_scale",
     "decode",
@@ -32,9 +35,12 @@ __all__ = [
     "draft_values",
     "encode",
     "family",
+    "from_nibbles",
     "from_planes",
     "middle_patterns",
     "pack",
+    "quantise_int4",
+    "to_nibbles",
     "to_planes",
     "undo_scale",
     "unpack",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from speq.formats.dtypes import NUMPY_TYPES, dtype_name, typed
 from speq.formats.errors import FormatError
+from speq.formats.int4 import Int4Tensor
 from speq.formats.packed import PackedTensor, unpack
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packed_writer import VERSION, PackedWriter
@@ -31,23 +32,29 @@ class PackedModel:
     ----------
     family : Family
         The tables of every packed tensor.
-    tensors : dict of str to PackedTensor
-        Packed tensors and those stored plain as FP16.
+    tensors : dict of str to PackedTensor or Int4Tensor
+        Packed tensors, INT4 ones, and those stored plain as FP16.
     other : dict of str to array
         Tensors kept as they were, since FP16 cannot hold them.
     """
 
     family: Family
-    tensors: dict[str, PackedTensor]
+    tensors: dict[str, PackedTensor | Int4Tensor]
     other: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
     def unpack(self, name: str) -> NDArray[Any]:
-        """The original tensor of a name, byte for byte and in its original dtype."""
+        """The original tensor of a name, byte for byte and in its original dtype.
+
+        Of an INT4 tensor, which keeps no original, the weights that it stands for, in FP32.
+        """
         if name in self.other:
             return self.other[name]
         if name not in self.tensors:
             raise FormatError(f"the packed model has no tensor {name!r}: check the name")
-        return unpack(self.tensors[name], self.family)
+        tensor = self.tensors[name]
+        if isinstance(tensor, Int4Tensor):
+            return tensor.dequantise()
+        return unpack(tensor, self.family)
 
 
 def write_packed(path: Path, model: PackedModel) -> None:
@@ -58,7 +65,8 @@ def write_packed(path: Path, model: PackedModel) -> None:
     FormatError
         If two tensors would take the same name in the file.
     """
-    expected = [(name, tensor.dtype, tensor.shape) for name, tensor in model.tensors.items()]
+    # The longest name of a type stands for all.
+    expected = [(name, "BF16", tensor.shape) for name, tensor in model.tensors.items()]
     others = {name: dtype_name(array.dtype) for name, array in model.other.items()}
     expected += [(name, dtype, model.other[name].shape) for name, dtype in others.items()]
     with PackedWriter(Path(path), model.family, expected) as file:

@@ -5,12 +5,14 @@ reads whole regions from their first byte to their last.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.codec import draft_codes, encode, from_planes
 from speq.formats.errors import FormatError
+from speq.formats.int4 import Int4Tensor, check_scheme
 from speq.formats.packing import PackedTensor
 from speq.formats.tables import Family, family
 from speq.parameters import (
@@ -20,10 +22,10 @@ from speq.parameters import (
     check_accelerator,
 )
 
-__all__ = ["PLANES", "Extent", "MemoryImage", "memory_image"]
+__all__ = ["PLANES", "Extent", "MemoryImage", "memory_image", "padded_inputs"]
 
 PLANES: tuple[str, ...] = ("draft", "middle", "low")
-"""Regions of a packed matrix; a plain one has but the first, which holds its words."""
+"""Regions of a packed matrix. Others have but the first: words of a plain one, nibbles of INT4."""
 
 _TABLE_SHIFT = 8
 """Place of the table's number in a row record."""
@@ -41,31 +43,37 @@ class Extent:
         N and K of the matrix.
     plain : bool
         Whether it is stored as FP16 patterns.
+    int4_group : int or None
+        Inputs that share a scale of an INT4 matrix, 0 for all of a row; None of other matrices.
 
     Raises
     ------
     ParameterError
         If the design is no accelerator, or cannot read such a matrix.
     FormatError
-        If K is 0 or beyond 65,536, or N is 0.
+        If K is 0 or beyond 65,536 (with the padding of INT4's groups), or N is 0.
     """
 
     parameters: Parameters
     outputs: int
     inputs: int
     plain: bool = False
+    int4_group: int | None = None
 
     def __post_init__(self) -> None:
         check_accelerator(self.parameters)
+        if self.int4_group is not None:
+            check_scheme(self.int4_group, "none")
         if not self.plain and not self.parameters.drafts:
             raise ParameterError(
-                f"design {self.parameters.name!r} has no decoder of packed words: unpack the "
+                f"design {self.parameters.name!r} has no decoder of 4-bit weights: unpack the "
                 f'matrix to FP16 first, or add "draft" to the modes'
             )
-        if not self.outputs or not 0 < self.inputs <= MAX_PRODUCTS:
+        if not self.outputs or not self.inputs or self.span > MAX_PRODUCTS:
+            padding = " with the padding of its groups" if self.int4_group else ""
             raise FormatError(
                 f"a matrix of {self.outputs} x {self.inputs} weights cannot be read: N must be 1 "
-                f"or more, and K 1 to {MAX_PRODUCTS}"
+                f"or more, and K{padding} 1 to {MAX_PRODUCTS}"
             )
 
     @property
@@ -74,9 +82,17 @@ class Extent:
         return -(-self.outputs // self.parameters.rows)
 
     @property
+    def span(self) -> int:
+        """Inputs with the padding between the groups of an INT4 matrix; else K."""
+        if not self.int4_group:
+            return self.inputs
+        last = self.inputs - 1
+        return _place(last, self.int4_group, self.parameters.group_inputs) + 1
+
+    @property
     def groups(self) -> int:
-        """KG, groups of inputs."""
-        return -(-self.inputs // self.parameters.group_inputs)
+        """KG, groups of inputs that share tiles."""
+        return -(-self.span // self.parameters.group_inputs)
 
     @property
     def shift_beats(self) -> int:
@@ -94,11 +110,12 @@ class Extent:
         steps = self.output_tiles * self.groups * self.parameters.load_cycles
         if self.plain:
             return (steps * self.parameters.group_tiles,)
-        return (self.shift_beats + self.output_tiles * self.record_beats + steps, steps, 2 * steps)
+        draft = self.shift_beats + self.output_tiles * self.record_beats + steps
+        return (draft,) if self.int4_group is not None else (draft, steps, 2 * steps)
 
     def planes_read(self, mode: str) -> int:
         """How many of the planes, from the first, a mode reads."""
-        return 1 if self.plain or mode == "draft" else len(self.beats)
+        return 1 if mode == "draft" else len(self.beats)
 
     @property
     def _words(self) -> int:
@@ -117,11 +134,14 @@ class MemoryImage:
         The bytes of each plane, a whole number of beats.
     alpha : array of float32 [N] or None
         Scale of each row's draft result, left to software; None stands for ones.
+    scale : array of float16 [N] or [N, G] or None
+        Scales of an INT4 matrix, left to software.
     """
 
     extent: Extent
     regions: tuple[NDArray[np.uint8], ...]
     alpha: NDArray[np.float32] | None = None
+    scale: NDArray[np.float16] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -129,13 +149,37 @@ class MemoryImage:
         return sum(region.nbytes for region in self.regions)
 
 
-def memory_image(tensor: PackedTensor, parameters: Parameters) -> MemoryImage:
+def padded_inputs(inputs: int, group: int, parameters: Parameters) -> NDArray[np.int64]:
+    """Place of each input k of an INT4 matrix among its padded inputs.
+
+    Every group but the last is filled up with zero weights to whole tiles of 4*C inputs, so that
+    no tile belongs to two scales. Activations are padded alike: ``padded[:, places] = x``.
+
+    Parameters
+    ----------
+    inputs : int
+        K.
+    group : int
+        Inputs that share a scale; 0 is all of a row, which leaves every input where it is.
+    parameters : Parameters
+        The design.
+
+    Raises
+    ------
+    FormatError
+        If there is no such group.
+    """
+    check_scheme(group, "none")
+    return _place(np.arange(inputs), group, parameters.group_inputs)
+
+
+def memory_image(tensor: PackedTensor | Int4Tensor, parameters: Parameters) -> MemoryImage:
     """Lay out a matrix for a design point.
 
     Parameters
     ----------
-    tensor : PackedTensor
-        A packed matrix [N, K], or one stored plain.
+    tensor : PackedTensor or Int4Tensor
+        A packed matrix [N, K], one stored plain, or an INT4 one.
     parameters : Parameters
         The design. A design without DRAFT reads plain matrices only.
 
@@ -144,12 +188,14 @@ def memory_image(tensor: PackedTensor, parameters: Parameters) -> MemoryImage:
     FormatError
         If the tensor is no matrix, or is packed with other tables than the design decodes.
     ParameterError
-        If the design is no accelerator, or cannot read packed weights.
+        If the design is no accelerator, or cannot read 4-bit weights.
     """
     if len(tensor.shape) != 2:
         raise FormatError(
             f"a tensor of shape {tensor.shape} is no matrix [N, K]: only matrices are streamed"
         )
+    if isinstance(tensor, Int4Tensor):
+        return _int4_image(tensor, parameters)
     extent = Extent(parameters, *tensor.shape, plain=tensor.is_plain)
     if tensor.is_plain:
         zeros = np.zeros(tensor.shape[0], dtype=np.uint16)
@@ -162,11 +208,43 @@ def memory_image(tensor: PackedTensor, parameters: Parameters) -> MemoryImage:
         )
     zeros = _zero_words(family(tensor.family))
     words = _in_order(from_planes(tensor.planes), extent, zeros[0], zeros[tensor.tables])
-    weights = _nibbles(draft_codes(words)).reshape(extent.output_tiles, -1)
-    tiles = np.concatenate([_records(tensor, extent), weights], axis=1)
-    draft = np.concatenate([_shifts(tensor, extent), tiles.reshape(-1)])
+    codes = draft_codes(words)
+    draft = _draft_plane(extent, _shifts(tensor, extent), _records(tensor, extent), codes)
     middle = _nibbles((words >> 8).astype(np.uint8) & 0xF)
     return MemoryImage(extent, (draft, middle, words.astype(np.uint8)), tensor.alpha)
+
+
+def _int4_image(tensor: Int4Tensor, parameters: Parameters) -> MemoryImage:
+    outputs, inputs = tensor.shape
+    extent = Extent(parameters, outputs, inputs, int4_group=tensor.group)
+    padded = np.zeros((outputs, extent.span), dtype=np.uint16)
+    padded[:, padded_inputs(inputs, tensor.group, parameters)] = tensor.nibbles
+    zeros = np.zeros(outputs, dtype=np.uint16)
+    codes = _in_order(padded, extent, 0, zeros).astype(np.uint8)
+    beat = parameters.bus_bytes
+    shifts = np.zeros(extent.shift_beats * beat, dtype=np.uint8)
+    records = np.zeros((extent.output_tiles, extent.record_beats * beat), dtype=np.uint8)
+    draft = _draft_plane(extent, shifts, records, codes)
+    return MemoryImage(extent, (draft,), scale=tensor.scale)
+
+
+def _draft_plane(
+    extent: Extent,
+    shifts: NDArray[np.uint8],
+    records: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+) -> NDArray[np.uint8]:
+    """Column shifts, then per output tile its records [NT, bytes] and its weights' nibbles."""
+    weights = _nibbles(codes).reshape(extent.output_tiles, -1)
+    tiles = np.concatenate([records, weights], axis=1)
+    return np.concatenate([shifts, tiles.reshape(-1)])
+
+
+def _place(k: Any, group: int, tile_inputs: int) -> Any:
+    """Place of input k, or of an array of them, if groups fill whole tiles of `tile_inputs`."""
+    if not group:
+        return k
+    return k // group * (-(-group // tile_inputs) * tile_inputs) + k % group
 
 
 def _in_order(

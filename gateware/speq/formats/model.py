@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,12 @@ from numpy.typing import NDArray
 from speq.formats.dtypes import WIDE
 from speq.formats.errors import FormatError, InexactError
 from speq.formats.exponents import Exponents
+from speq.formats.int4_model import Int4Options, add_int4, quantised, same_int4
 from speq.formats.packed import PackedTensor
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packed_writer import PARTS, PackedWriter, part_shapes
-from speq.formats.packing import pack_half, to_half
+from speq.formats.packing import pack_half, plain_half, to_half
+from speq.formats.report import TensorReport, draft_bits_per_weight
 from speq.formats.sources import Source, SourceTensor
 from speq.formats.tables import Family
 from speq.formats.wide import Rounding, round_to_half
@@ -37,77 +38,14 @@ class Options:
         Whether BF16 and FP32 matrices that FP16 cannot hold are rounded to it.
     importance : mapping of str to array of float [K]
         Per tensor, the mean square of each input (:func:`speq.formats.pack`).
+    int4 : Int4Options or None
+        Where given, matrices become INT4 and nothing is packed: those that do not are stored plain.
     """
 
     columns: bool = True
     round: bool = False
     importance: Mapping[str, NDArray] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class TensorReport:
-    """What became of one tensor.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-    dtype : str
-        Type in the source, by its safetensors name.
-    stored : {"packed", "plain", "as it is"}
-        In planes; as FP16; or in its own type, which the array cannot run.
-    stored_bytes, draft_bytes : int
-        Bytes in the packed file, without the header; and those of them that a draft pass reads.
-    reason : str or None
-        Why it is not packed.
-    origin : str or None
-        What was done to it before, such as "de-quantised Q4_1".
-    rounding : Rounding or None
-        What rounding to FP16 cost, where it was rounded.
-    t : int or None
-        Power of two of the tensor.
-    row_exponents : tuple of int or None
-        Least and largest r[n].
-    columns_scaled : int or None
-        Columns with a power of two of their own.
-    rows_per_table : tuple of int or None
-        Rows that use each table.
-    draft_sqnr_db, middle_sqnr_db : float or None
-        As in :class:`speq.formats.PackedTensor`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    stored: str
-    stored_bytes: int
-    draft_bytes: int
-    reason: str | None = None
-    origin: str | None = None
-    rounding: Rounding | None = None
-    t: int | None = None
-    row_exponents: tuple[int, int] | None = None
-    columns_scaled: int | None = None
-    rows_per_table: tuple[int, ...] | None = None
-    draft_sqnr_db: float | None = None
-    middle_sqnr_db: float | None = None
-
-    @property
-    def weights(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values; what does not apply is left out, and an exact ratio (infinite) is None."""
-        found: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is None:
-                continue
-            if isinstance(value, Rounding):
-                value = dataclasses.asdict(value) | {"sqnr_db": _finite(value.sqnr_db)}
-            found[field.name] = _finite(value) if field.name.endswith("_db") else value
-        return found
+    int4: Int4Options | None = None
 
 
 def pack_model(
@@ -123,7 +61,8 @@ def pack_model(
 
     F16 matrices are packed, or stored plain where they cannot be. BF16 and F32 matrices are packed
     where powers of two make every stored weight exact in FP16; else they are rounded (if `options`
-    say so), or kept as they are. Other types are kept as they are.
+    say so), or kept as they are. Other types are kept as they are. With INT4, matrices of these
+    three types are quantised; where they cannot be, or by their names, they are stored plain.
 
     Parameters
     ----------
@@ -170,7 +109,8 @@ def verify_model(
 ) -> None:
     """Unpack a file tensor by tensor and compare every byte with the source.
 
-    Rounded tensors are compared with the source rounded once more.
+    Rounded tensors are compared with the source rounded once more, INT4 tensors with the source
+    quantised once more.
 
     Parameters
     ----------
@@ -194,6 +134,13 @@ def verify_model(
         raise FormatError(f"{path.name} has other tensors than {source.name}: pack the model again")
     for tensor, report in zip(source.tensors, reports, strict=True):
         step(f"verifying {tensor.name}")
+        if report.stored == "int4":
+            if same_int4(tensor, report, file):
+                continue
+            raise FormatError(
+                f"tensor {tensor.name!r} is not what its source quantises to: this is a defect of "
+                f"speq; keep {path.name} and report it"
+            )
         dtype = tensor.dtype if report.rounding is None else "F16"
         same = file.shape(tensor.name) == tensor.shape and file.dtype(tensor.name) == dtype
         if not same or not _equal(tensor, report, file):
@@ -201,15 +148,6 @@ def verify_model(
                 f"tensor {tensor.name!r} does not unpack to its own bytes: this is a defect of "
                 f"speq; keep {path.name} and report it"
             )
-
-
-def draft_bits_per_weight(reports: list[TensorReport]) -> float:
-    """Bits that a draft pass reads per element, over every tensor of the model.
-
-    A packed tensor counts its draft plane, alpha, tables and exponents; all others count whole.
-    """
-    weights = sum(report.weights for report in reports)
-    return 8 * sum(report.draft_bytes for report in reports) / max(weights, 1)
 
 
 def _pack_one(
@@ -223,7 +161,12 @@ def _pack_one(
     report = dataclasses.replace(report, origin=tensor.origin)
     reason = f"its type is {tensor.dtype}, and only {', '.join(_PACKED_TYPES)} are packed"
     if tensor.dtype in _PACKED_TYPES:
-        packed, rounding, reason = _packed(tensor, members, options)
+        plain = None
+        if options.int4 is not None and len(tensor.shape) == 2:
+            integers, plain = quantised(tensor, options.int4)
+            if integers is not None:
+                return add_int4(integers, report, file)
+        packed, rounding, reason = _packed(tensor, members, options, plain)
         if packed is not None:
             origin = _origin(tensor, rounding)
             file.add(tensor.name, packed, origin)
@@ -237,23 +180,30 @@ def _pack_one(
 
 
 def _packed(
-    tensor: SourceTensor, members: Family, options: Options
+    tensor: SourceTensor, members: Family, options: Options, plain: str | None
 ) -> tuple[PackedTensor | None, Rounding | None, str]:
     """A tensor packed or plain; or None and why it must be kept as it is.
+
+    With `plain`, which says why, it is not packed in any case.
 
     The tensor itself is gone from memory once it is in FP16, and is read again to be rounded.
     """
     importance = options.importance.get(tensor.name) if len(tensor.shape) == 2 else None
+    why = "" if plain is None else f"{plain}; "
 
     def packed(values: Callable[[], NDArray]) -> PackedTensor:
         half, dtype = to_half(values())
+        if plain is not None:
+            if half.moved is not None:
+                raise InexactError("FP16 cannot hold its values")
+            return plain_half(half, dtype, members, plain)
         return pack_half(half, dtype, members, importance=importance, columns=options.columns)
 
     try:
         try:
             return packed(tensor.values), None, ""
         except InexactError as error:
-            reason = str(error)
+            reason = f"{why}{error}"
         if len(tensor.shape) != 2:
             return None, None, reason
         if not options.round:
@@ -261,7 +211,7 @@ def _packed(
         try:
             rounded = [*round_to_half(tensor.values())]
         except InexactError as error:
-            return None, None, str(error)
+            return None, None, f"{why}{error}"
         rounding = rounded.pop()
         return packed(rounded.pop), rounding, ""
     except FormatError as error:
@@ -310,8 +260,3 @@ def _equal(tensor: SourceTensor, report: TensorReport, file: PackedReader) -> bo
 
 def _same(path: Path, other: Path) -> bool:
     return path.exists() and path.samefile(other)
-
-
-def _finite(value: float) -> float | None:
-    """A ratio for JSON: two decimals, None where it is infinite (no error at all)."""
-    return round(value, 2) if math.isfinite(value) else None

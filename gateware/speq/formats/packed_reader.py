@@ -1,5 +1,6 @@
 """Read a packed model by name, one tensor at a time (docs/format.md, Planes and files)."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,27 @@ from numpy.typing import NDArray
 from speq.formats.codec import Planes, check_choice
 from speq.formats.dtypes import WIDE, typed
 from speq.formats.errors import FormatError
+from speq.formats.int4 import Int4Tensor, check_scheme
 from speq.formats.packed import PackedTensor, unpack
-from speq.formats.packed_writer import MARK, PARTS, VERSION, part_shapes
+from speq.formats.packed_writer import (
+    INT4_PARTS,
+    INT4_VERSION,
+    MARK,
+    PARTS,
+    VERSION,
+    int4_part_shapes,
+    part_shapes,
+)
 from speq.formats.safetensors_file import SafetensorsFile, parse_json
 from speq.formats.scale import Scale
 from speq.formats.tables import Family
 
 __all__ = ["PackedReader"]
+
+_VERSIONS = (VERSION, INT4_VERSION)
+
+_ENTRY_KEYS = {"dtype", "plain", "origin", "t", "columns", "int4"}
+_SCHEME_KEYS = {"group", "clip", "columns", "sqnr_db"}
 
 
 class PackedReader:
@@ -33,7 +48,7 @@ class PackedReader:
     family : Family
         The tables of every packed tensor.
     names : tuple of str
-        Tensors that are packed, or stored as plain FP16: those that the array can run.
+        Tensors that are packed, INT4, or stored as plain FP16: those that the array can run.
     kept : tuple of str
         Tensors that are stored as they were.
 
@@ -52,10 +67,11 @@ class PackedReader:
                 f"{self.path.name} is not a packed model: pack it first with "
                 f"scripts/pack_weights.py"
             )
-        if metadata.get("version") != VERSION:
+        self._version = metadata.get("version")
+        if self._version not in _VERSIONS:
             raise FormatError(
-                f"{self.path.name} is of version {metadata.get('version')!r}, and this reader "
-                f"knows {VERSION!r}: pack the model again, or update speq"
+                f"{self.path.name} is of version {self._version!r}, and this reader knows "
+                f"{' and '.join(map(repr, _VERSIONS))}: pack the model again, or update speq"
             )
         try:
             self.family = Family.from_dict(self._json("family"))
@@ -101,8 +117,8 @@ class PackedReader:
         found = self._reasons.get(name)
         return found if isinstance(found, str) else None
 
-    def tensor(self, name: str) -> PackedTensor:
-        """One packed or plain tensor, read now.
+    def tensor(self, name: str) -> PackedTensor | Int4Tensor:
+        """One packed, INT4 or plain tensor, read now.
 
         Raises
         ------
@@ -124,6 +140,8 @@ class PackedReader:
                 reason=entry["plain"],
                 dtype=entry["dtype"],
             )
+        if "int4" in entry:
+            return self._int4(name, entry["int4"])
         parts = {part: self._array(f"{name}.{part}") for part in PARTS}
         try:
             if not np.all(np.isfinite(parts["alpha"])):
@@ -150,6 +168,8 @@ class PackedReader:
     def unpack(self, name: str) -> NDArray:
         """The original tensor, byte for byte and in its type, read now.
 
+        Of an INT4 tensor, which keeps no original, the weights that it stands for, in FP32.
+
         Raises
         ------
         FormatError
@@ -159,6 +179,8 @@ class PackedReader:
         if name not in self._entries:
             return self._array(name)
         tensor = self.tensor(name)
+        if isinstance(tensor, Int4Tensor):
+            return tensor.dequantise()
         try:
             return unpack(tensor, self.family)
         except FormatError as error:
@@ -172,8 +194,29 @@ class PackedReader:
         entry = self._file.entries[name]
         return typed(self._file.read(name), entry.dtype, entry.shape)
 
+    def _int4(self, name: str, scheme: Mapping[str, Any]) -> Int4Tensor:
+        ratio = scheme.get("sqnr_db")
+        if ratio is None and "sqnr_db" in scheme:
+            ratio = math.inf
+        try:
+            return Int4Tensor(
+                self._shapes[name],
+                self._array(f"{name}.int4"),
+                self._array(f"{name}.scale"),
+                scheme["group"],
+                scheme["clip"],
+                ratio,
+            )
+        except FormatError as error:
+            raise FormatError(f"{self.path.name}: tensor {name!r}: {error}") from None
+
     def _check(self, name: str, entry: Mapping[str, Any]) -> tuple[tuple[int, ...], set[str]]:
         """Shape of a tensor, and the parts that it is made of, checked against the header."""
+        unknown = entry.keys() - _ENTRY_KEYS
+        if unknown:
+            raise FormatError(
+                f"its entry has {min(unknown)!r}, which this reader does not know: update speq"
+            )
         dtype = entry.get("dtype")
         texts = (entry.get(key, "") for key in ("plain", "origin"))
         if dtype not in ("F16", *WIDE) or not all(isinstance(text, str) for text in texts):
@@ -181,16 +224,44 @@ class PackedReader:
         if "plain" in entry:
             self._check_part(name, "F16", None)
             return self._file.entries[name].shape, {name}
+        if "int4" in entry:
+            return self._check_int4(name, entry)
         exponent, columns = entry.get("t"), entry.get("columns")
         if not _is_whole(exponent) or not _is_whole(columns) or not -191 <= exponent <= 191:
             raise FormatError("its t or its number of columns is damaged: pack the model again")
-        self._check_part(f"{name}.low", "U8", None)
-        shape = self._file.entries[f"{name}.low"].shape
-        if len(shape) != 2:
-            raise FormatError(f"its low plane has shape {shape}, but must be a matrix")
-        for part, sides in part_shapes(shape[0], columns).items():
+        rows = self._rows(name, "low")
+        for part, sides in part_shapes(rows, columns).items():
             self._check_part(f"{name}.{part}", PARTS[part], sides)
-        return (shape[0], columns), {f"{name}.{part}" for part in PARTS}
+        return (rows, columns), {f"{name}.{part}" for part in PARTS}
+
+    def _check_int4(self, name: str, entry: Mapping[str, Any]) -> tuple[tuple[int, ...], set[str]]:
+        scheme = entry["int4"]
+        sound = isinstance(scheme, dict) and _SCHEME_KEYS >= scheme.keys() >= {"group", "clip"}
+        columns = scheme.get("columns") if sound else None
+        ratio = scheme.get("sqnr_db") if sound else None
+        number = isinstance(ratio, float) and math.isfinite(ratio)
+        if (
+            self._version != INT4_VERSION
+            or entry["dtype"] != "F32"
+            or entry.keys() - {"dtype", "origin", "int4"}
+            or not _is_whole(columns)
+            or columns < 1
+            or not (ratio is None or number)
+        ):
+            raise FormatError("its entry of INT4 is damaged: pack the model again, or update speq")
+        check_scheme(scheme["group"], scheme["clip"])
+        rows = self._rows(name, "int4")
+        for part, sides in int4_part_shapes(rows, columns, scheme["group"]).items():
+            self._check_part(f"{name}.{part}", INT4_PARTS[part], sides)
+        return (rows, columns), {f"{name}.{part}" for part in INT4_PARTS}
+
+    def _rows(self, name: str, part: str) -> int:
+        """N, by the shape of a part that is a matrix of bytes."""
+        self._check_part(f"{name}.{part}", "U8", None)
+        shape = self._file.entries[f"{name}.{part}"].shape
+        if len(shape) != 2:
+            raise FormatError(f"its {part} plane has shape {shape}, but must be a matrix")
+        return shape[0]
 
     def _check_part(self, name: str, dtype: str, shape: tuple[int, ...] | None) -> None:
         entry = self._file.entries.get(name)

@@ -1,6 +1,7 @@
 """Write a packed model tensor by tensor (docs/format.md, Planes and files)."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.errors import FormatError
+from speq.formats.int4 import Int4Tensor, scale_shape
 from speq.formats.packed import PackedTensor
 from speq.formats.safetensors_writer import SafetensorsWriter, header_bound
 from speq.formats.tables import Family
 
-__all__ = ["MARK", "PARTS", "VERSION", "PackedWriter", "part_shapes"]
+__all__ = [
+    "INT4_PARTS",
+    "INT4_VERSION",
+    "MARK",
+    "PARTS",
+    "VERSION",
+    "PackedWriter",
+    "int4_part_shapes",
+    "part_shapes",
+]
 
 VERSION = "1"
-"""Version of the layout; a reader refuses others."""
+"""Version of the layout of a file without INT4 tensors."""
+
+INT4_VERSION = "2"
+"""Version of a file with INT4 tensors, which readers of version 1 refuse."""
 
 MARK = "speq-packed"
 """Metadata entry ``format`` of a packed model."""
@@ -32,6 +46,9 @@ PARTS: dict[str, str] = {
     "low": "U8",
 }
 """Parts of a packed tensor and their types, in the order in which they are written."""
+
+INT4_PARTS: dict[str, str] = {"scale": "F16", "int4": "U8"}
+"""Parts of an INT4 tensor and their types, in the order in which they are written."""
 
 _MOST_TEXT = 600
 """Longest reason or origin, as it is written; a longer one is cut."""
@@ -49,6 +66,11 @@ def part_shapes(rows: int, columns: int) -> dict[str, tuple[int, ...]]:
         "middle": (rows, nibbles),
         "low": (rows, columns),
     }
+
+
+def int4_part_shapes(rows: int, columns: int, group: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parts of an INT4 matrix [N, K]."""
+    return {"scale": scale_shape(rows, columns, group), "int4": (rows, (columns + 1) // 2)}
 
 
 class PackedWriter:
@@ -71,7 +93,6 @@ class PackedWriter:
     ) -> None:
         self._metadata = {
             "format": MARK,
-            "version": VERSION,
             "family": _json(family.as_dict()),
         }
         self._entries: dict[str, dict[str, Any]] = {}
@@ -82,15 +103,15 @@ class PackedWriter:
         self._file.__enter__()
         return self
 
-    def add(self, name: str, tensor: PackedTensor, origin: str | None = None) -> None:
-        """Write a tensor that :func:`speq.formats.pack` gave.
+    def add(self, name: str, tensor: PackedTensor | Int4Tensor, origin: str | None = None) -> None:
+        """Write a tensor that was packed or quantised.
 
         Parameters
         ----------
         name : str
             Its name.
-        tensor : PackedTensor
-            Packed, or plain FP16.
+        tensor : PackedTensor or Int4Tensor
+            What :func:`speq.formats.pack` or :func:`speq.formats.quantise_int4` gave.
         origin : str, optional
             What was done to it before it was packed, such as rounding.
 
@@ -99,11 +120,15 @@ class PackedWriter:
         FormatError
             If its name, or one of its parts', is taken.
         """
-        entry: dict[str, Any] = {"dtype": tensor.dtype}
-        if tensor.is_plain:
-            entry["plain"] = _cut(tensor.reason or "")
+        if isinstance(tensor, Int4Tensor):
+            entry = {"dtype": "F32", "int4": _scheme(tensor)}
+            for part, array in (("scale", tensor.scale), ("int4", tensor.plane)):
+                self._file.add(f"{name}.{part}", array)
+        elif tensor.is_plain:
+            entry = {"dtype": tensor.dtype, "plain": _cut(tensor.reason or "")}
             self._file.add(name, tensor.plain.view(np.float16))
         else:
+            entry = {"dtype": tensor.dtype}
             entry |= {"t": int(tensor.scale.tensor), "columns": tensor.shape[1]}
             for part, array in _arrays(tensor).items():
                 self._file.add(f"{name}.{part}", array)
@@ -141,7 +166,9 @@ class PackedWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        quantised = any("int4" in entry for entry in self._entries.values())
         self._file.metadata = self._metadata | {
+            "version": INT4_VERSION if quantised else VERSION,
             "tensors": _json(self._entries),
             "kept": _json(self._kept),
         }
@@ -155,12 +182,27 @@ class PackedWriter:
             if len(shape) == 2:
                 shapes = part_shapes(*shape)
                 places += [(f"{name}.{part}", kind, shapes[part]) for part, kind in PARTS.items()]
-            sides = {"t": -191, "columns": shape[1] if len(shape) == 2 else 0}
-            entries[name] = {"dtype": "BF16", "plain": "", "origin": ""} | sides
+            columns = shape[1] if len(shape) == 2 else 0
+            entries[name] = {"dtype": "BF16", "plain": "", "origin": ""}
+            scheme = {"group": 65536, "clip": "none", "columns": columns, "sqnr_db": -9999.9999}
+            entries[name] |= {"t": -191, "columns": columns, "int4": scheme}
         # Every name may stand in either list, and has two texts at most.
         texts = 2 * _MOST_TEXT * len(expected)
-        metadata = {"tensors": _json(entries), "kept": _json(dict.fromkeys(entries, ""))}
+        metadata = {
+            "version": VERSION,
+            "tensors": _json(entries),
+            "kept": _json(dict.fromkeys(entries, "")),
+        }
         return header_bound(places, self._metadata | metadata) + texts
+
+
+def _scheme(tensor: Int4Tensor) -> dict[str, Any]:
+    """What the metadata say of an INT4 tensor."""
+    found = {"group": tensor.group, "clip": tensor.clip, "columns": tensor.shape[1]}
+    if tensor.sqnr_db is not None:
+        # JSON has no infinity: null stands for no error at all.
+        found["sqnr_db"] = round(tensor.sqnr_db, 4) if math.isfinite(tensor.sqnr_db) else None
+    return found
 
 
 def _arrays(tensor: PackedTensor) -> dict[str, NDArray]:

@@ -25,7 +25,15 @@ from speq.formats.scale import (
 from speq.formats.tables import Family, family
 from speq.formats.wide import Half, as_half
 
-__all__ = ["COLUMN_GAIN_DB", "PackedTensor", "pack", "pack_half", "to_half", "unpack"]
+__all__ = [
+    "COLUMN_GAIN_DB",
+    "PackedTensor",
+    "pack",
+    "pack_half",
+    "plain_half",
+    "to_half",
+    "unpack",
+]
 
 COLUMN_GAIN_DB = 0.25
 """Least gain in SQNR for which columns are scaled: their shifts coarsen blocks of activations."""
@@ -110,14 +118,14 @@ def pack_half(
     bits, moved = half.bits, half.moved
     reason = why_plain(bits)
     if reason is not None:
-        return _plain(half, dtype, members, reason)
+        return plain_half(half, dtype, members, reason)
     importance = _importance(importance, bits.shape[1])
     if scale is None:
         scales = _candidates(half, members, importance, columns)
     else:
         scales = [_moved(scale, None if moved is None else -moved)]
     if not scales:
-        return _plain(half, dtype, members, "no exact power of two brings it below 2")
+        return plain_half(half, dtype, members, "no exact power of two brings it below 2")
     best = _trial(half, members, scales[0], importance, fixed=scale is not None)
     baseline = best.baseline
     for candidate in scales[1:]:
@@ -130,7 +138,7 @@ def pack_half(
     free = scale is None and moved is None and members.name not in CONTROLS
     if free and best.error > baseline + slack:
         text = f"{BASELINE} would draft it with less error than {members.name}"
-        return _plain(half, dtype, members, text)
+        return plain_half(half, dtype, members, text)
     return _packed(half, dtype, members, best, importance)
 
 
@@ -156,6 +164,20 @@ def to_half(weights: ArrayLike) -> tuple[Half, str]:
         f"weights have dtype {weights.dtype}, but must be float16, bfloat16 or float32 (or uint16 "
         f"patterns of FP16): convert them where that is exact"
     )
+
+
+def plain_half(half: Half, dtype: str, members: Family, reason: str) -> PackedTensor:
+    """Store plain what :func:`to_half` gave.
+
+    Raises
+    ------
+    InexactError
+        If FP16 holds it only with rows moved.
+    """
+    if half.moved is not None:
+        raise InexactError(f"FP16 cannot hold its values, and {reason}")
+    bits = half.bits
+    return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason, dtype=dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,13 +335,6 @@ def _moved(scale: Scale, moved: NDArray[np.int64] | None) -> Scale:
 def _original(scale: Scale, half: Half) -> NDArray[np.int64]:
     """Row exponents of a scale, counted from the original weights."""
     return scale.row_exponents + (0 if half.moved is None else half.moved)
-
-
-def _plain(half: Half, dtype: str, members: Family, reason: str) -> PackedTensor:
-    if half.moved is not None:
-        raise InexactError(f"FP16 cannot hold its values, and {reason}")
-    bits = half.bits
-    return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason, dtype=dtype)
 
 
 def _importance(values: ArrayLike | None, columns: int) -> NDArray[np.float64] | None:

@@ -133,7 +133,7 @@ def drop(name):
     ("change", "message"),
     [
         (change_metadata("format", "pt"), "is not a packed model: pack it first"),
-        (change_metadata("version", "2"), "is of version '2', and this reader knows '1'"),
+        (change_metadata("version", "3"), "is of version '3', and this reader knows '1' and '2'"),
         (change_metadata("version", None), "is of version None"),
         (change_metadata("family", None), "metadata entry family is missing or no JSON"),
         (change_metadata("family", "{"), "metadata entry family is missing or no JSON"),

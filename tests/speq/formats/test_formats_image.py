@@ -134,7 +134,7 @@ def test_what_cannot_be_laid_out_is_refused():
     other = TINY.replace(family="bsfp")
     assert "decodes 'bsfp': pack it anew" in refusal(lambda: memory_image(packed, other))
     only = TINY.verify_only()
-    assert "has no decoder of packed words" in refusal(lambda: memory_image(packed, only))
+    assert "has no decoder of 4-bit weights" in refusal(lambda: memory_image(packed, only))
     wide = TINY.replace(columns=8, port_words=1, rows=4)
     assert "AXI bus needs" in refusal(lambda: memory_image(packed, wide))
     assert "cannot be read" in refusal(lambda: Extent(TINY, 4, 65_537))
