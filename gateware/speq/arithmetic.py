@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["carry_save", "compress", "digit_rows", "full_adder", "lookup", "select"]
+__all__ = ["carry_save", "choose", "compress", "digit_rows", "full_adder", "lookup", "select"]
 
 
 def full_adder(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
@@ -127,6 +127,14 @@ def digit_rows(m: Module, weight: Value, one: Value, three: Value) -> list[tuple
         )
         rows.append((place, row))
     return rows
+
+
+def choose(selects: Sequence[Value], choices: Sequence[Value]) -> Value:
+    """The choice whose select is set; exactly one is, and the first is not looked at."""
+    value = choices[0]
+    for select_, choice in zip(selects[1:], choices[1:], strict=True):
+        value = Mux(select_, choice, value)
+    return value
 
 
 def lookup(values: Sequence[int], width: int, index: Value) -> Value:

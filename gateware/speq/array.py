@@ -25,6 +25,7 @@ from speq.layouts import (
     activation_stream,
     beat_layout,
     load_enables,
+    of_nibbles,
     result_stream,
     stage_layout,
     tile_stream,
@@ -80,12 +81,11 @@ class Array(Block):
             self._drive_row(m, row, stages)
             m.d.comb += row.operands.eq(operands)
             m.d.comb += row.swap.eq(sequencer.swap)
-            if self.parameters.drafts:
-                total = stages["accumulate"].o.payload
-                m.d.comb += [
-                    row.row_exponent.eq(total.row_exponent[number]),
-                    row.draft_result.eq(total.draft),
-                ]
+            total = stages["accumulate"].o.payload
+            if self.parameters.has_low_bits:
+                m.d.comb += row.result_kind.eq(total.kind)
+            if self.parameters.packs:
+                m.d.comb += row.row_exponent.eq(total.row_exponent[number])
         self._results(m, rows, stages["round"])
         return m
 
@@ -106,7 +106,7 @@ class Array(Block):
             columns.o.ready.eq(multiply.i.ready),
             *_copied(multiply.i.payload, columns.o.payload),
         ]
-        if self.parameters.drafts:
+        if self.parameters.packs:
             m.d.comb += multiply.i.payload.row_exponent.eq(sequencer.active.row_exponent)
         wiring.connect(m, multiply.o, reduce.i)
         wiring.connect(m, reduce.o, accumulate.i)
@@ -121,29 +121,32 @@ class Array(Block):
     def _columns(self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister) -> Signal:
         """Give each column its activations; returns the operands of all, side by side."""
         payload = self.activations.payload
-        draft = sequencer.beat.payload.draft if self.parameters.drafts else None
         operands = []
         for number in range(self.parameters.columns):
             column = place(m, f"column_{number}", self.column)
             m.d.comb += column.enable.eq(stage.take)
-            self._feed(m, number, column.values, payload.values, draft)
-            if self.parameters.drafts:
-                m.d.comb += column.draft.eq(draft)
-                self._feed(m, number, column.shifts, payload.shifts, draft)
+            several = None
+            if self.parameters.lanes > 1:
+                kind = sequencer.beat.payload.kind
+                several = of_nibbles(kind)
+                m.d.comb += column.kind.eq(kind)
+            self._feed(m, number, column.values, payload.values, several)
+            if self.parameters.packs:
+                self._feed(m, number, column.shifts, payload.shifts, several)
             operands.append(column.operand)
         joined = Signal(self.row.operands.shape(), name="operands")
         m.d.comb += joined.eq(Cat(*operands))
         return joined
 
     def _feed(
-        self, m: Module, number: int, lanes: data.View, elements: data.View, draft: Value | None
+        self, m: Module, number: int, lanes: data.View, elements: data.View, several: Value | None
     ) -> None:
-        """A DRAFT beat has L neighbouring elements for each column, a VERIFY beat one."""
+        """A beat has L neighbouring elements for each column, or one where a PE multiplies one."""
         first = number * self.parameters.lanes
         for lane in range(self.parameters.lanes):
             m.d.comb += lanes[lane].eq(elements[first + lane])
-        if self.parameters.lanes > 1:
-            m.d.comb += lanes[0].eq(Mux(draft, elements[first], elements[number]))
+        if several is not None:
+            m.d.comb += lanes[0].eq(Mux(several, elements[first], elements[number]))
 
     def _load_row(
         self, m: Module, number: int, row: wiring.PureInterface, loader: wiring.PureInterface
@@ -173,10 +176,11 @@ class Array(Block):
         ]
         if self.parameters.tokens > 1:
             m.d.comb += row.token.eq(stages["reduce"].o.payload.token)
-        if self.parameters.drafts:
-            m.d.comb += row.draft.eq(stages["columns"].o.payload.draft)
-            if self.parameters.word_beats > 1:
-                m.d.comb += row.beat.eq(stages["columns"].o.payload.part)
+        beat = stages["columns"].o.payload
+        if self.parameters.has_low_bits:
+            m.d.comb += row.kind.eq(beat.kind)
+        if self.parameters.word_beats > 1:
+            m.d.comb += row.part.eq(beat.part)
 
     def _results(self, m: Module, rows: list[wiring.PureInterface], stage: StreamRegister) -> None:
         m.d.comb += [

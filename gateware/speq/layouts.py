@@ -8,8 +8,10 @@ from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = [
     "BRICKS",
+    "BRICK_LANES",
     "COLUMN_SHIFT_BITS",
     "LOW_BITS",
+    "PAIR_BITS",
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",
     "SIGNIFICAND_BITS",
@@ -43,6 +45,11 @@ LOW_BITS = 6
 """Low part of a significand that is cut in two for the bricks."""
 BRICKS = 4
 """Parts of a multiplier of more than one lane."""
+BRICK_LANES = (0, 2, 1, 3)
+"""Lane of each brick with four lanes. QVERIFY gives a lane two bricks, the first two or the last:
+so either brick of such a pair takes its weight from one of two nibbles."""
+PAIR_BITS = 2 * LOW_BITS
+"""Magnitude of an activation of QVERIFY with more than one lane, in blocks of two."""
 SHIFT_BITS = 6
 """Left shift of a product into the fixed-point field: 0..58."""
 COLUMN_SHIFT_BITS = 4

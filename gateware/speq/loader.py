@@ -1,12 +1,12 @@
 """Loader: fills the PEs' waiting words from the memory port, one tile ahead of the work."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from itertools import product
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from speq.arithmetic import select
 from speq.block import Block, place
-from speq.decode import Decoder
 from speq.layouts import (
     Mode,
     load_enables,
@@ -16,19 +16,19 @@ from speq.layouts import (
     word_buses,
 )
 from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
+from speq.unpack import Unpacker
 
 __all__ = ["Loader"]
-
-DRAFT_BITS = WORD_BITS // DRAFTS_PER_WORD
 
 
 class Loader(Block):
     """Takes a tile's header and its R*C words, W per cycle, and offers the loaded tile.
 
     A group is W consecutive PEs, a block as many neighbouring groups as there are word buses; each
-    listens to its own. A VERIFY transfer fills one group after the other. A DRAFT transfer brings
-    one nibble for each PE of a block; after all blocks comes the next nibble. So the waiting words
-    themselves turn the order of draft weights in memory into words, and no buffer has to.
+    listens to its own. A VERIFY transfer fills one group after the other. A MIDDLE transfer brings
+    one byte for each PE of two groups, any other one nibble for each PE of a block; after all
+    groups comes the next byte or nibble. So the waiting words themselves turn the order of weights
+    in memory into words, and no buffer has to.
 
     While a loaded tile waits, the port stalls; in the very cycle it is taken, the next tile's first
     words go in, so that tiles of R*C/W cycles follow each other without a gap.
@@ -42,8 +42,7 @@ class Loader(Block):
         is the moment to swap.
     words : B*W words of 16 bits
         Words of this cycle, on B buses (:func:`speq.layouts.word_buses`): PE p, in the order
-        row * C + column, listens to word p modulo B*W. VERIFY: the W decoded words on every bus.
-        DRAFT: word i is draft weight i, in all four nibbles.
+        row * C + column, listens to word p modulo B*W (:class:`speq.unpack.Unpacker`).
     load : R*C/W groups of bits
         Which parts of its words each group takes (:func:`speq.layouts.load_enables`).
     """
@@ -59,7 +58,7 @@ class Loader(Block):
             "words": Out(data.ArrayLayout(WORD_BITS, words)),
             "load": Out(parameters.load_cycles * load_enables(parameters)),
         }
-        parts = (Decoder(parameters),) if parameters.drafts else ()
+        parts = (Unpacker(parameters),) if parameters.has_low_bits else ()
         super().__init__(parameters, ports, *parts)
 
     def elaborate(self, platform: object) -> Module:
@@ -71,8 +70,8 @@ class Loader(Block):
         ]
         with m.If(self.loaded.ready):
             m.d.sync += self.loaded.valid.eq(0)
-        if self.parameters.drafts:
-            self._load_quarters(m, take)
+        if self.parameters.has_low_bits:
+            self._load_parts(m, take)
         else:
             self._load_groups(m, take)
 
@@ -87,7 +86,7 @@ class Loader(Block):
         return m
 
     def _load_groups(self, m: Module, take: Value) -> None:
-        """Without DRAFT: one group after the other."""
+        """FP16-only: one group after the other."""
         groups = self.parameters.load_cycles
         group = Signal(range(groups))
         m.d.comb += [
@@ -100,71 +99,58 @@ class Loader(Block):
         with m.If(self.tiles.ready):
             m.d.sync += group.eq(0)
 
-    def _load_quarters(self, m: Module, take: Value) -> None:
-        """One group after the other, or one nibble of a block of groups.
+    def _load_parts(self, m: Module, take: Value) -> None:
+        """One group after the other, or a byte of two groups, or a nibble of a block of groups.
 
-        `part` is the group in its block (VERIFY) or the nibble (DRAFT). VERIFY counts parts, then
-        blocks, DRAFT the other way round; both end with the last of both, and at zero.
+        Three counters, the two bits of `part` and `block`, carry into each other in the order of
+        the mode, and all end at zero. VERIFY: `part`, the group in its block, then blocks. MIDDLE:
+        the high bit, the pair of groups, then blocks, then the low bit, the byte. Else: blocks,
+        then `part`, the nibble.
         """
+        verify, middle, nibbles = self._contents()
         blocks = self.parameters.load_cycles // DRAFTS_PER_WORD
-        block = Signal(range(blocks))
-        part = Signal(range(DRAFTS_PER_WORD))
-        draft = self.tiles.payload.mode == Mode.DRAFT
-        last_block, last_part = block == blocks - 1, part == DRAFTS_PER_WORD - 1
-        with m.If(take & (last_part | draft)):
-            m.d.sync += block.eq(Mux(last_block, 0, block + 1))
-        with m.If(take & (last_block | ~draft)):
-            m.d.sync += part.eq(part + 1)
-        self._decode(m, draft, Cat(part, block))
-
-        parts = [part == number for number in range(DRAFTS_PER_WORD)]
-        groups, nibbles = [[p & mode for p in parts] for mode in (~draft, draft)]
-        m.d.comb += [
-            self.tiles.ready.eq(take & last_block & last_part),
-            self.load.eq(
-                Cat(
-                    take & (block == number) & (group | nibble)
-                    for number in range(blocks)
-                    for group in groups
-                    for nibble in nibbles
-                )
-            ),
-        ]
-
-    def _decode(self, m: Module, draft: Value, group: Value) -> None:
-        """Offer the decoded words, on every bus, or the draft weights."""
-        (decoder,) = self.parts
-        header, words = self.tiles.payload, self.weights.payload.words
-        tables = self._tables(m, group) if self.parameters.tables > 1 else []
-        units = []
-        for number in range(self.parameters.port_words):
-            unit = place(m, f"decoder_{number}", decoder)
-            m.d.comb += [
-                unit.word.eq(words[number]),
-                unit.packed.eq(~draft & ~header.plain),
-                unit.plain.eq(~draft & header.plain),
+        block, part = Signal(range(blocks)), Signal(range(DRAFTS_PER_WORD))
+        last_block = block == blocks - 1
+        with m.If(take):
+            m.d.sync += [
+                part[0].eq(part[0] ^ (verify | last_block & (nibbles | part[1]))),
+                part[1].eq(part[1] ^ (middle | part[0] & (verify | last_block))),
             ]
-            if tables:
-                m.d.comb += unit.table.eq(tables[number // self.parameters.columns])
-            units.append(unit)
-        # A signal: Amaranth writes an expression out again for each of its slices.
-        drafts = Signal(self.parameters.port_bits)
-        m.d.comb += drafts.eq(words.as_value() & draft.replicate(self.parameters.port_bits))
-        offered = []
-        for index in range(len(self.words)):
-            nibble = drafts.word_select(index, DRAFT_BITS)
-            verified = units[index % len(units)].decoded
-            offered.append(verified | nibble.replicate(DRAFTS_PER_WORD))
-        m.d.comb += self.words.eq(Cat(offered))
+            with m.If(nibbles | part[1] & (middle | part[0])):
+                m.d.sync += block.eq(Mux(last_block, 0, block + 1))
+        m.d.comb += self.tiles.ready.eq(take & last_block & part.all())
 
-    def _tables(self, m: Module, group: Value) -> list[Value]:
-        """Code table of each row that this group of words belongs to."""
-        of_row = self.tiles.payload.row_table
-        words, columns = self.parameters.port_words, self.parameters.columns
-        tables = []
-        for offset in range(max(1, words // columns)):
-            table = Signal(of_row.shape().elem_shape, name=f"table_{offset}")
-            rows = [g * words // columns + offset for g in range(self.parameters.load_cycles)]
-            m.d.comb += table.eq(select([of_row[row] for row in rows], group))
-            tables.append(table)
-        return tables
+        is_part = [part == number for number in range(DRAFTS_PER_WORD)]
+        enables = []
+        for group, nibble in product(range(DRAFTS_PER_WORD), repeat=2):
+            # MIDDLE: the pair that the group is of, the byte that the nibble is of.
+            of_middle = middle & is_part[group & 2 | nibble >> 1]
+            enables.append(verify & is_part[group] | nibbles & is_part[nibble] | of_middle)
+        m.d.comb += self.load.eq(
+            Cat(take & (block == number) & enable for number in range(blocks) for enable in enables)
+        )
+        self._unpack(m, Cat(part[0] & ~middle, part[1], block))
+
+    def _contents(self) -> tuple[Value, Value, Value]:
+        """Whether the port's words hold one weight, two, or four."""
+        mode = self.tiles.payload.mode
+        verify = mode == Mode.VERIFY
+        middle = mode == Mode.MIDDLE if self.parameters.middles else Const(0, 1)
+        return verify, middle, ~verify & ~middle if self.parameters.has_nibbles else Const(0, 1)
+
+    def _unpack(self, m: Module, group: Value) -> None:
+        """Decode the transfer for the buses."""
+        (part,) = self.parts
+        unpacker = place(m, "unpacker", part)
+        header = self.tiles.payload
+        contents = dict(zip(("verify", "middle", "nibbles"), self._contents(), strict=True))
+        inputs = contents | {"transfer": self.weights.payload.words, "group": group}
+        for name in ("plain", "row_table"):
+            if name in {field for field, _ in header.shape()}:
+                inputs[name] = header[name]
+        m.d.comb += [
+            getattr(unpacker, name).eq(value)
+            for name, value in inputs.items()
+            if name in part.signature.members
+        ]
+        m.d.comb += self.words.eq(unpacker.words)

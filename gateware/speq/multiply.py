@@ -1,35 +1,52 @@
 """Significand multiplier: the one multiplier of a PE, built from bricks.
 
-VERIFY multiplies two 11-bit significands: the bricks hold the partial products low*low, low*high,
-high*low and high*high, which meet at bits 0, 6, 6 and 12. DRAFT uses the same bricks as small
-multipliers of a draft magnitude and a block-floating-point magnitude, and adds their products:
+VERIFY and MIDDLE multiply two 11-bit significands: the bricks hold the partial products low*low,
+low*high, high*low and high*high, which meet at bits 0, 6, 6 and 12. With weights of 4 bits the same
+bricks are small multipliers of a weight's magnitude and a block-floating-point magnitude, and
+their products are added. With L lanes, and b magnitude bits in the format of draft activations:
 
-=====  ============================================  =======================================
-L      what a brick multiplies in DRAFT              product worth, in units of bit 0
-=====  ============================================  =======================================
-1      (one brick) d * significand                   1
-2      d[0] * low, d[0] * high, d[1] * low, ...      1, bricks at bits 0, 6, 0, 6
-4      d[i] * magnitude of lane i                    ``2**6``, all bricks at bit 6
-=====  ============================================  =======================================
+=======  ==============  ============================================  =====================
+L        mode            what the bricks multiply                      at bits
+=======  ==============  ============================================  =====================
+1        all             (one brick) weight * significand              0
+2        4-bit weights   w[0] * low, w[0] * high, w[1] * low, ...      0, 6, 0, 6
+4        DRAFT, QDRAFT   w[i] * magnitude of lane i                    6 (b < 12) or 0 (b = 12)
+4        QVERIFY         as two lanes, of 12 bits                      the same, and 6 above
+=======  ==============  ============================================  =====================
 
 Signs are applied inside the sum: a negative brick is inverted, and its missing one joins the
 carry-save tree, so that the product leaves in two's complement without an incrementer.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from speq.arithmetic import compress, digit_rows
+from speq.arithmetic import choose, compress, digit_rows
 from speq.block import Block
-from speq.layouts import SIGNIFICAND_BITS, brick_bits, operand_layout
+from speq.layouts import (
+    BRICKS,
+    LOW_BITS,
+    SIGNIFICAND_BITS,
+    brick_bits,
+    kind_layout,
+    of_nibbles,
+    operand_layout,
+)
 from speq.parameters import Parameters
 
-__all__ = ["Multiplier"]
+__all__ = ["Multiplier", "block_place"]
 
 PRODUCT_BITS = 2 * SIGNIFICAND_BITS + 1
-VERIFY_PLACES = (0, 6, 6, 12)
-DRAFT_PLACES = {2: (0, 6, 0, 6), 4: (6, 6, 6, 6)}
+VERIFY_PLACES = (0, LOW_BITS, LOW_BITS, 2 * LOW_BITS)
+PAIR_PLACES = (0, LOW_BITS, 0, LOW_BITS)
+
+
+def block_place(parameters: Parameters) -> int:
+    """Bit 0 of a product of four lanes: as in VERIFY if it fits, which spares multiplexers."""
+    return LOW_BITS if parameters.lanes == 4 and parameters.draft_bits < 2 * LOW_BITS else 0
 
 
 class Multiplier(Block):
@@ -43,8 +60,8 @@ class Multiplier(Block):
         Activation magnitude and its triple (:func:`speq.layouts.operand_layout`).
     negative : 1 bit per brick
         The brick's product is to be subtracted. In VERIFY all bits are the same.
-    draft : 1 bit
-        Only with more than one brick: add bricks as DRAFT does.
+    kind : struct
+        Of the beat (:func:`speq.layouts.kind_layout`); only with more than one brick.
     product : signed 23 bits
     """
 
@@ -60,7 +77,7 @@ class Multiplier(Block):
             "product": Out(signed(PRODUCT_BITS)),
         }
         if len(bricks) > 1:
-            ports["draft"] = In(1)
+            ports["kind"] = In(kind_layout(parameters))
         super().__init__(parameters, ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -79,9 +96,9 @@ class Multiplier(Block):
         return digit_rows(m, self.weights[f"brick_{index}"], factor.one, factor.three)
 
     def _sum_of_bricks(self, m: Module) -> Value:
-        draft_places = DRAFT_PLACES[self.parameters.lanes]
+        selects, places = self._places()
         terms: list[tuple[int, Value]] = []
-        corrections = {"verify": 0, "draft": 0}
+        corrections = [0] * len(selects)
         for index, (weight_bits, factor_bits) in enumerate(brick_bits(self.parameters)):
             bits = weight_bits + factor_bits
             product = Signal(bits, name=f"brick_{index}")
@@ -90,26 +107,42 @@ class Multiplier(Block):
             # -p = ~p + 1, and the sign's weight -2**bits becomes an inverted bit and a constant.
             negative = self.negative[index]
             term = Cat(product ^ negative.replicate(bits), ~negative)
-            verify_place, draft_place = VERIFY_PLACES[index], draft_places[index]
+            of_brick = [placed[index] for placed in places]
             for number in (term, negative):
-                terms.append(_placed(m, self.draft, number, verify_place, draft_place))
-            corrections["verify"] -= 1 << (bits + verify_place)
-            corrections["draft"] -= 1 << (bits + draft_place)
+                terms.append(_placed(m, selects, of_brick, number))
+            for kind, place in enumerate(of_brick):
+                corrections[kind] -= 1 << (bits + place)
         mask = (1 << PRODUCT_BITS) - 1
-        verify, draft = (
-            Const(corrections[mode] & mask, PRODUCT_BITS) for mode in ("verify", "draft")
-        )
-        a, b = compress(m, [*terms, (0, Mux(self.draft, draft, verify))], PRODUCT_BITS)
+        constants = [Const(correction & mask, PRODUCT_BITS) for correction in corrections]
+        a, b = compress(m, [*terms, (0, choose(selects, constants))], PRODUCT_BITS)
         return a + b
+
+    def _places(self) -> tuple[list[Value], list[tuple[int, ...]]]:
+        """Kinds of beats, of which one is selected, and the places of the bricks in each."""
+        nibbles, base = of_nibbles(self.kind), block_place(self.parameters)
+        pairs = tuple(place + base for place in PAIR_PLACES)
+        if self.parameters.lanes == 2:
+            return [~nibbles, nibbles], [VERIFY_PLACES, pairs]
+        block = (base,) * BRICKS
+        if not self.parameters.integers:
+            return [~nibbles, nibbles], [VERIFY_PLACES, block]
+        return [~nibbles, self.kind.block, nibbles & ~self.kind.block], [
+            VERIFY_PLACES,
+            block,
+            pairs,
+        ]
 
 
 def _placed(
-    m: Module, draft: Value, bits: Value, verify_place: int, draft_place: int
+    m: Module, selects: Sequence[Value], places: Sequence[int], bits: Value
 ) -> tuple[int, Value]:
-    """`bits` at one place or the other, as a row for :func:`speq.arithmetic.compress`."""
-    place = min(verify_place, draft_place)
-    in_verify = Cat(Const(0, verify_place - place), bits)
-    in_draft = Cat(Const(0, draft_place - place), bits)
-    row = Signal(max(len(in_verify), len(in_draft)), name="placed")
-    m.d.comb += row.eq(Mux(draft, in_draft, in_verify))
-    return place, row
+    """`bits` at one of some places, as a row for :func:`speq.arithmetic.compress`."""
+    lowest = min(places)
+    distinct = list(dict.fromkeys(places))
+    chosen = [
+        Cat(select for select, other in zip(selects, places, strict=True) if other == place).any()
+        for place in distinct
+    ]
+    row = Signal(max(distinct) - lowest + len(bits), name="placed")
+    m.d.comb += row.eq(choose(chosen, [Cat(Const(0, p - lowest), bits) for p in distinct]))
+    return lowest, row

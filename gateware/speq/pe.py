@@ -5,27 +5,34 @@ from collections.abc import Sequence
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
-from speq.arithmetic import lookup
+from speq.arithmetic import lookup, select
 from speq.block import Block, place
 from speq.formats import family
 from speq.layouts import (
+    BRICK_LANES,
     LOW_BITS,
     DraftWeight,
     Fp16,
     Specials,
     brick_bits,
     draft_word,
+    kind_layout,
     load_enables,
+    of_nibbles,
     operand_layout,
     product_layout,
 )
 from speq.multiply import Multiplier
-from speq.parameters import WORD_BITS, Parameters
+from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = ["ProcessingElement"]
 
 DRAFT_BITS = 6
+MIDPOINT = 0x80
+"""What MIDDLE takes for the low byte, which it does not read."""
+MIDPOINT_BITS = 8
 
 
 class ProcessingElement(Block):
@@ -34,17 +41,18 @@ class ProcessingElement(Block):
     Members
     -------
     word : 16 bits
-        Weight word to load: an FP16 pattern (VERIFY), or one draft weight in each nibble (DRAFT).
+        Weight word to load: an FP16 pattern (VERIFY), a decoded weight in each byte (MIDDLE), or a
+        weight of 4 bits in each nibble.
     load : 4 bits
-        Take the nibbles of `word` into the waiting register; 1 bit for the word without DRAFT.
+        Take the nibbles of `word` into the waiting register; in FP16-only designs 1 bit for all.
     swap : 1 bit
         Make the waiting word the working one.
     operand : struct
         The column's activations.
-    draft : 1 bit
-        Mode of the working word; only with DRAFT.
-    beat : 0, 1 or 2 bits
-        Which draft weights of the word meet this beat, of ``4 / L`` beats; only where L < 4.
+    kind : struct
+        Of the beat (:func:`speq.layouts.kind_layout`); not in FP16-only designs.
+    part : 1 or 2 bits
+        Which weights of the word meet this beat; only where a mode takes several beats.
     enable : 1 bit
         Take a new product at the clock edge.
     product : struct
@@ -63,10 +71,10 @@ class ProcessingElement(Block):
             "enable": In(1),
             "product": Out(product_layout(parameters)),
         }
-        if parameters.drafts:
-            ports["draft"] = In(1)
-            if parameters.word_beats > 1:
-                ports["beat"] = In(range(parameters.word_beats))
+        if parameters.has_low_bits:
+            ports["kind"] = In(kind_layout(parameters))
+        if parameters.word_beats > 1:
+            ports["part"] = In(range(parameters.word_beats))
         super().__init__(parameters, ports, self.multiplier)
 
     def elaborate(self, platform: object) -> Module:
@@ -82,18 +90,20 @@ class ProcessingElement(Block):
         with m.If(self.swap):
             m.d.sync += working.eq(waiting)
 
-        exact = Fp16(self._as_fp16(m, working))
-        drafts = self._lane_drafts(working) if self.parameters.lanes > 1 else []
+        drafts = self._lane_drafts(m, working) if self.parameters.has_nibbles else []
+        exact = Fp16(self._as_fp16(m, working, drafts))
+        if self.parameters.lanes == 1:
+            drafts = []
         signs = self._signs(exact, drafts)
         multiplier = place(m, "multiplier", self.multiplier)
         m.d.comb += [
             multiplier.factors.eq(self.operand.factors),
-            multiplier.negative.eq(self._brick_signs(signs)),
+            multiplier.negative.eq(Cat(self._per_brick(signs))),
         ]
         for index, bits in enumerate(self._brick_weights(exact, drafts)):
             m.d.comb += multiplier.weights[f"brick_{index}"].eq(bits)
         if drafts:
-            m.d.comb += multiplier.draft.eq(self.draft)
+            m.d.comb += multiplier.kind.eq(self.kind)
 
         product = Signal(product_layout(self.parameters), reset_less=True)
         with m.If(self.enable):
@@ -107,46 +117,82 @@ class ProcessingElement(Block):
 
     # Weights -----------------------------------------------------------------------------------
 
-    def _as_fp16(self, m: Module, word: Value) -> Value:
-        """The word as FP16. One lane drafts on the same path: a draft value is a subnormal."""
-        if not self.parameters.drafts or self.parameters.lanes > 1:
-            return word
-        (draft,) = self._lane_drafts(word)
-        subnormal = Cat(self._magnitude(draft), Const(0, WORD_BITS - 1 - DRAFT_BITS), draft.sign)
-        pattern = Signal(WORD_BITS)
-        m.d.comb += pattern.eq(Mux(self.draft, subnormal, word))
-        return pattern
+    def _as_fp16(self, m: Module, word: Value, drafts: Sequence[data.View]) -> Value:
+        """The word as FP16, for the beats that multiply one weight.
 
-    def _lane_drafts(self, word: Value) -> list[data.View]:
-        """The draft weights that meet this beat, one per lane."""
-        lanes = self.parameters.draft_lanes
-        if self.parameters.word_beats > 1:
-            word = word.word_select(self.beat, WORD_BITS // self.parameters.word_beats)
-            word = Cat(word, Const(0, WORD_BITS - len(word)))
-        drafts = data.View(draft_word, word)
-        return [DraftWeight(drafts[lane]) for lane in range(lanes)]
+        MIDDLE takes a byte and puts the low byte at its midpoint. One lane takes weights of 4 bits
+        on the same path: an integer magnitude is a subnormal.
+        """
+        pattern = word
+        if self.parameters.middles:
+            low, high = word[:MIDPOINT_BITS], word[MIDPOINT_BITS:]
+            high = Mux(self.kind.middle & ~self.part[0], low, high)
+            pattern = Cat(Mux(self.kind.middle, MIDPOINT, low)[:MIDPOINT_BITS], high)
+        if self.parameters.lanes == 1 and drafts:
+            (draft,) = drafts
+            spare = WORD_BITS - 1 - DRAFT_BITS
+            subnormal = Cat(self._magnitude(draft), Const(0, spare), draft.sign)
+            pattern = Mux(of_nibbles(self.kind), subnormal, pattern)
+        exact = Signal(WORD_BITS)
+        m.d.comb += exact.eq(pattern)
+        return exact
+
+    def _lane_drafts(self, m: Module, word: Value) -> list[data.View]:
+        """The weights of 4 bits that meet this beat, one per lane."""
+        lanes = self.parameters.lanes
+        nibbles = data.View(draft_word, word)
+        drafts = []
+        for lane in range(lanes):
+            draft = Signal(DraftWeight, name=f"draft_{lane}")
+            offered = [nibbles[first + lane] for first in range(0, DRAFTS_PER_WORD, lanes)]
+            chosen = offered[0] if lanes == DRAFTS_PER_WORD else select(offered, self._part())
+            if lanes == DRAFTS_PER_WORD and self.parameters.integers:
+                # QVERIFY: two weights a beat, either in two lanes that lie two apart.
+                pair = self.kind.integer & ~self.kind.block
+                partner = nibbles[lane ^ 2]
+                chosen = Mux(pair & (self.part[0] ^ (lane >> 1)), partner, chosen)
+            m.d.comb += draft.eq(chosen)
+            drafts.append(draft)
+        return drafts
+
+    def _part(self) -> Value:
+        """Which nibbles of the word: as many bits as there are beats of all lanes."""
+        return self.part[: exact_log2(DRAFTS_PER_WORD // self.parameters.lanes)]
 
     def _magnitude(self, draft: data.View) -> Value:
-        values = family(self.parameters.family).draft_values
-        return lookup(values, DRAFT_BITS, draft.code)
+        """A draft magnitude, from the code; of INT4 the code itself, or 8."""
+        magnitude = Const(0, DRAFT_BITS)
+        if self.parameters.drafts:
+            values = family(self.parameters.family).draft_values
+            magnitude = lookup(values, DRAFT_BITS, draft.code)
+        if self.parameters.integers:
+            integer = Cat(draft.code, draft.sign & ~draft.code.any(), Const(0, 2))
+            magnitude = Mux(self.kind.integer, integer, magnitude)
+        return magnitude
 
     def _brick_weights(self, exact: data.View, drafts: Sequence[data.View]) -> list[Value]:
         significand = Cat(exact.fraction, exact.exponent.any())
         if not drafts:
             return [significand]
         low, high = significand[:LOW_BITS], significand[LOW_BITS:]
-        per_lane = len(brick_bits(self.parameters)) // len(drafts)
-        magnitudes = [self._magnitude(draft) for draft in drafts for _ in range(per_lane)]
+        magnitudes = self._per_brick([self._magnitude(draft) for draft in drafts])
         return [
-            Mux(self.draft, magnitude, part)
+            Mux(of_nibbles(self.kind), magnitude, part)
             for magnitude, part in zip(magnitudes, (low, low, high, high), strict=True)
         ]
 
+    def _per_brick(self, of_lanes: Sequence[Value]) -> list[Value]:
+        """What a lane has, for each of its bricks."""
+        if len(of_lanes) == len(BRICK_LANES):
+            return [of_lanes[lane] for lane in BRICK_LANES]
+        per_lane = len(brick_bits(self.parameters)) // len(of_lanes)
+        return [value for value in of_lanes for _ in range(per_lane)]
+
     def _shift(self, exact: data.View) -> Value:
-        """Left shift of the product; a draft weight counts as exponent 1."""
+        """Left shift of the product; a weight of 4 bits counts as exponent 1."""
         exponent = Cat(exact.exponent[0] | ~exact.exponent.any(), exact.exponent[1:])
         if self.parameters.lanes > 1:
-            exponent = Mux(self.draft, Const(1, 1), exponent)
+            exponent = Mux(of_nibbles(self.kind), Const(1, 1), exponent)
         return exponent + self.operand.exponent
 
     # Signs and special values ------------------------------------------------------------------
@@ -156,21 +202,17 @@ class ProcessingElement(Block):
         if not drafts:
             return [exact.sign ^ self.operand.signs]
         return [
-            Mux(self.draft, draft.sign, exact.sign) ^ self.operand.signs[lane]
+            Mux(of_nibbles(self.kind), draft.sign, exact.sign) ^ self.operand.signs[lane]
             for lane, draft in enumerate(drafts)
         ]
-
-    def _brick_signs(self, signs: Sequence[Value]) -> Value:
-        per_lane = len(brick_bits(self.parameters)) // len(signs)
-        return Cat(*(sign for sign in signs for _ in range(per_lane)))
 
     def _specials(
         self, exact: data.View, drafts: Sequence[data.View], signs: Sequence[Value]
     ) -> Value:
         """NaN and signed infinities of the products in all lanes."""
         special = exact.exponent.all()
-        if drafts:
-            special = special & ~self.draft
+        nibbles = of_nibbles(self.kind) if drafts else Const(0, 1)
+        special = special & ~nibbles
         weight_zero = ~(exact.exponent.any() | exact.fraction.any())
         weight_infinite = special & ~exact.fraction.any()
         nan = special & exact.fraction.any() | weight_infinite & self.operand.zero
@@ -180,7 +222,7 @@ class ProcessingElement(Block):
             if drafts:
                 draft_zero = ~self._magnitude(drafts[lane]).any()
                 # Beyond the first lane VERIFY presents neither infinities nor NaNs.
-                zero = draft_zero if lane else Mux(self.draft, draft_zero, weight_zero)
+                zero = draft_zero if lane else Mux(nibbles, draft_zero, weight_zero)
             infinite = self.operand.infinities[lane]
             nan = nan | self.operand.nans[lane] | infinite & zero
             infinities.append((infinite if lane else infinite | weight_infinite, sign))

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from speq.block import Block, place
 from speq.column import Column
-from speq.layouts import COLUMN_SHIFT_BITS, product_layout
+from speq.layouts import COLUMN_SHIFT_BITS, kind_layout, product_layout
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
 
@@ -17,14 +17,14 @@ class ProductStage(Block):
 
     Members
     -------
-    word, load, swap, draft
+    word, load, swap, kind
         As in :class:`speq.pe.ProcessingElement`.
     values, shifts
         L activation patterns of 16 bits and their column shifts, for the column.
     value : 23 bits, shift : 6 bits, specials : 3 bits
         The product register. A product appears two clock edges after its activations.
 
-    With fewer than four draft lanes, DRAFT meets the first beat's nibbles only.
+    Of a word with several weights it multiplies those of the first beat.
     """
 
     stem = "product_stage"
@@ -41,8 +41,10 @@ class ProductStage(Block):
         }
         for name, field in product_layout(parameters):
             ports[name] = Out(Shape.cast(field.shape).width)
-        if parameters.drafts:
-            ports |= {"shifts": In(lanes * COLUMN_SHIFT_BITS), "draft": In(1)}
+        if parameters.packs:
+            ports["shifts"] = In(lanes * COLUMN_SHIFT_BITS)
+        if parameters.has_low_bits:
+            ports["kind"] = In(kind_layout(parameters).size)
         super().__init__(parameters, ports, self.column, self.pe)
 
     def elaborate(self, platform: object) -> Module:
@@ -57,11 +59,11 @@ class ProductStage(Block):
             pe.operand.eq(column.operand),
             pe.enable.eq(1),
         ]
-        if self.parameters.drafts:
-            m.d.comb += [
-                column.shifts.eq(self.shifts),
-                column.draft.eq(self.draft),
-                pe.draft.eq(self.draft),
-            ]
+        if self.parameters.packs:
+            m.d.comb += column.shifts.eq(self.shifts)
+        if self.parameters.has_low_bits:
+            m.d.comb += pe.kind.eq(self.kind)
+        if self.parameters.lanes > 1:
+            m.d.comb += column.kind.eq(self.kind)
         m.d.comb += [getattr(self, name).eq(pe.product[name]) for name, _ in pe.product.shape()]
         return m

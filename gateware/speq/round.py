@@ -12,16 +12,17 @@ from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import ACCUMULATOR_BITS, accumulator_layout
 from speq.block import Block
-from speq.layouts import ROW_EXPONENT_BITS
+from speq.layouts import PAIR_BITS, ROW_EXPONENT_BITS, kind_layout
+from speq.multiply import block_place
 from speq.parameters import Parameters
 
-__all__ = ["Round"]
+__all__ = ["Round", "unit"]
 
 VERIFY_UNIT = -48
 """Bit 0 of the accumulator is worth ``2**-48`` in VERIFY."""
 
-DRAFT_UNIT = {1: -29, 2: -29, 4: -30}
-"""And in DRAFT, by draft lanes: see speq.multiply for where the bricks' products lie."""
+DRAFT_FRACTION_BITS = 5
+"""A draft magnitude counts ``2**-5``, an INT4 weight 1."""
 
 EXPONENT_BITS = 10
 """Enough for every exponent that occurs on the way, in two's complement."""
@@ -45,6 +46,23 @@ class _Format:
         return self.infinity | 1 << (self.fraction - 1)
 
 
+def unit(parameters: Parameters, mode: str) -> int:
+    """Power of two that bit 0 of the accumulator is worth in a mode.
+
+    A product of magnitudes ``d * q`` lies ``E - 1`` bits above :func:`speq.multiply.block_place`,
+    and is worth ``d * q * 2**(E - 14 - b)``.
+    """
+    match mode:
+        case "verify" | "middle":
+            return VERIFY_UNIT
+        case "qverify" if parameters.lanes > 1:
+            bits = PAIR_BITS
+        case _:
+            bits = parameters.draft_bits
+    fraction = DRAFT_FRACTION_BITS if mode == "draft" else 0
+    return -13 - bits - fraction - block_place(parameters)
+
+
 FORMATS = {"fp32": _Format(fraction=23, exponent=8), "fp16": _Format(fraction=10, exponent=5)}
 
 
@@ -56,9 +74,9 @@ class Round(Block):
     total : struct
         :data:`speq.accumulate.accumulator_layout`.
     row_exponent : signed 7 bits
-        ``t + r[n]``; only with DRAFT.
-    draft : 1 bit
-        Mode of the tile; only with DRAFT.
+        ``t + r[n]``; only with packed words.
+    kind : struct
+        Of the tile (:func:`speq.layouts.kind_layout`); not in FP16-only designs.
     enable : 1 bit
         Take a new result at the clock edge.
     value : 32 or 16 bits
@@ -73,8 +91,10 @@ class Round(Block):
             "enable": In(1),
             "value": Out(parameters.result_bits),
         }
-        if parameters.drafts:
-            ports |= {"row_exponent": In(signed(ROW_EXPONENT_BITS)), "draft": In(1)}
+        if parameters.packs:
+            ports["row_exponent"] = In(signed(ROW_EXPONENT_BITS))
+        if parameters.has_low_bits:
+            ports["kind"] = In(kind_layout(parameters))
         super().__init__(parameters, ports)
         self._format = FORMATS[parameters.result_format]
 
@@ -152,10 +172,24 @@ class Round(Block):
     def _top_exponent(self, m: Module) -> Value:
         """Biased exponent of the accumulator's top magnitude bit."""
         top = ACCUMULATOR_BITS - 2 + self._format.bias
-        if not self.parameters.drafts:
-            return Const(top + VERIFY_UNIT, signed(EXPONENT_BITS))
-        draft_unit = DRAFT_UNIT[self.parameters.draft_lanes]
-        unit = Mux(self.draft, Const(top + draft_unit, EXPONENT_BITS), top + VERIFY_UNIT)
+        units = {mode: top + unit(self.parameters, mode) for mode in self.parameters.modes}
+        if not self.parameters.has_low_bits:
+            return Const(units["verify"], signed(EXPONENT_BITS))
         exponent = Signal(signed(EXPONENT_BITS), name="top_exponent")
-        m.d.comb += exponent.eq(unit - self.row_exponent)
+        of_mode: Value = Const(units["verify"], EXPONENT_BITS)
+        for mode, is_mode in self._nibble_modes():
+            of_mode = Mux(is_mode, Const(units[mode], EXPONENT_BITS), of_mode)
+        m.d.comb += exponent.eq(of_mode - (self.row_exponent if self.parameters.packs else 0))
         return exponent
+
+    def _nibble_modes(self) -> list[tuple[str, Value]]:
+        """Modes of 4-bit weights and when each is at work; of those that apply the last counts."""
+        found: list[tuple[str, Value]] = []
+        if self.parameters.drafts:
+            found.append(("draft", self.kind.block))
+        if self.parameters.integers:
+            found += [
+                ("qverify", self.kind.integer),
+                ("qdraft", self.kind.integer & self.kind.block),
+            ]
+        return found

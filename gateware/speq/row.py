@@ -6,7 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import Accumulate
 from speq.block import Block, place
-from speq.layouts import ROW_EXPONENT_BITS, load_enables, operand_layout, token_shape
+from speq.layouts import (
+    ROW_EXPONENT_BITS,
+    kind_layout,
+    load_enables,
+    operand_layout,
+    token_shape,
+)
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
 from speq.reduce import Reduce
@@ -26,7 +32,7 @@ class Row(Block):
     Members
     -------
     words : C words of 16 bits
-        The weight word offered to each PE. Without DRAFT W' = min(W, C) words: PE ``c`` listens to
+        The weight word offered to each PE. FP16-only W' = min(W, C) words: PE ``c`` listens to
         word ``c mod W'``.
     load : C/W' groups of bits
         Which parts of their words each W' PEs take (:func:`speq.layouts.load_enables`).
@@ -35,14 +41,14 @@ class Row(Block):
     operands : bits
         One operand per column (:func:`operands_layout`). Plain bits: a struct's fields would be
         named anew in every row of the array.
-    draft, beat
+    kind, part
         As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
     multiply, reduce, accumulate, round : 1 bit each
         Move that stage's register.
     first, token
         As in :class:`speq.accumulate.Accumulate`.
-    row_exponent, draft_result
-        As in :class:`speq.round.Round`; only with DRAFT.
+    row_exponent, result_kind
+        As in :class:`speq.round.Round`.
     value : 32 or 16 bits
         The result.
     """
@@ -56,7 +62,7 @@ class Row(Block):
         self.rounder = Round(parameters)
         columns = parameters.columns
         words = min(parameters.port_words, columns)
-        offered = columns if parameters.drafts else words
+        offered = columns if parameters.has_low_bits else words
         ports = {
             "words": In(data.ArrayLayout(WORD_BITS, offered)),
             "load": In(columns // words * load_enables(parameters)),
@@ -71,14 +77,13 @@ class Row(Block):
         }
         if parameters.tokens > 1:
             ports["token"] = In(token_shape(parameters))
-        if parameters.drafts:
-            ports |= {
-                "draft": In(1),
-                "row_exponent": In(signed(ROW_EXPONENT_BITS)),
-                "draft_result": In(1),
-            }
-            if parameters.word_beats > 1:
-                ports["beat"] = In(range(parameters.word_beats))
+        if parameters.has_low_bits:
+            kind = kind_layout(parameters)
+            ports |= {"kind": In(kind), "result_kind": In(kind)}
+        if parameters.packs:
+            ports["row_exponent"] = In(signed(ROW_EXPONENT_BITS))
+        if parameters.word_beats > 1:
+            ports["part"] = In(range(parameters.word_beats))
         super().__init__(parameters, ports, self.pe, self.reducer, self.accumulator, self.rounder)
 
     def elaborate(self, platform: object) -> Module:
@@ -97,10 +102,10 @@ class Row(Block):
                 pe.enable.eq(self.multiply),
                 reducer.products[column].eq(pe.product),
             ]
-            if self.parameters.drafts:
-                m.d.comb += pe.draft.eq(self.draft)
-                if self.parameters.word_beats > 1:
-                    m.d.comb += pe.beat.eq(self.beat)
+            if self.parameters.has_low_bits:
+                m.d.comb += pe.kind.eq(self.kind)
+            if self.parameters.word_beats > 1:
+                m.d.comb += pe.part.eq(self.part)
 
         accumulator = place(m, "accumulate", self.accumulator)
         rounder = place(m, "round", self.rounder)
@@ -115,9 +120,8 @@ class Row(Block):
         ]
         if self.parameters.tokens > 1:
             m.d.comb += accumulator.token.eq(self.token)
-        if self.parameters.drafts:
-            m.d.comb += [
-                rounder.row_exponent.eq(self.row_exponent),
-                rounder.draft.eq(self.draft_result),
-            ]
+        if self.parameters.has_low_bits:
+            m.d.comb += rounder.kind.eq(self.result_kind)
+        if self.parameters.packs:
+            m.d.comb += rounder.row_exponent.eq(self.row_exponent)
         return m

@@ -1,11 +1,11 @@
 """Sequencer: cuts the work on loaded tiles into beats."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from speq.block import Block
-from speq.layouts import Mode, beat_layout, loaded_layout
+from speq.layouts import Mode, beat_layout, kind_layout, loaded_layout
 from speq.parameters import Parameters
 
 __all__ = ["Sequencer"]
@@ -72,8 +72,8 @@ class Sequencer(Block):
         ]
         if self.parameters.tokens > 1:
             m.d.comb += beat.token.eq(token)
-        if self.parameters.drafts:
-            m.d.comb += beat.draft.eq(header.mode == Mode.DRAFT)
+        if self.parameters.has_low_bits:
+            m.d.comb += beat.kind.eq(self._kind(header.mode))
         if self.parameters.word_beats > 1:
             m.d.comb += beat.part.eq(part)
 
@@ -85,7 +85,22 @@ class Sequencer(Block):
                     m.d.sync += [token.eq(0), running.eq(0)]
         return m
 
-    def _is_last_part(self, header: data.View, part: Signal) -> object:
-        if self.parameters.word_beats == 1:
-            return 1
-        return (header.mode == Mode.VERIFY) | (part == self.parameters.word_beats - 1)
+    def _kind(self, mode: Value) -> Value:
+        modes = {
+            "block": ("draft", "qdraft"),
+            "integer": ("qdraft", "qverify"),
+            "middle": ("middle",),
+        }
+        flags = []
+        for name, _ in kind_layout(self.parameters):
+            present = [each for each in modes[name] if each in self.parameters.modes]
+            flags.append(Cat(mode == Mode[each.upper()] for each in present).any())
+        return Cat(flags)
+
+    def _is_last_part(self, header: data.View, part: Signal) -> Value:
+        ends = {mode: self.parameters.beats_per_token(mode) - 1 for mode in self.parameters.modes}
+        if not any(ends.values()):
+            return Const(1, 1)
+        return Cat(
+            (header.mode == Mode[mode.upper()]) & (part == end) for mode, end in ends.items()
+        ).any()
