@@ -44,6 +44,6 @@ def load_model(model: str | Path) -> LlamaWeights:
     if path.suffix in (".bin", ".data", ".tgz", ".gz"):
         return read_llama2c(path)
     raise ModelError(
-        f"{path.name} is no model that can be read: give a GGUF file, the folder of config.json and "
-        f"its safetensors, or a llama2.c file (.bin, .data, .tgz)"
+        f"{path.name} is no model that can be read: give a GGUF file, the folder of config.json "
+        f"and its safetensors, or a llama2.c file (.bin, .data, .tgz)"
     )

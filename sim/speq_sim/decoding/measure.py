@@ -1,0 +1,130 @@
+"""Measure a model as it runs here: its text, its speed, and what rotation does to outliers.
+
+    python -m speq_sim.decoding.measure smollm2-135m
+
+generates greedily behind a built-in prompt (or that of --prompt), times prefill and decoding, then
+runs prompt and text once more without and with rotation, and prints crest factors of the inputs of
+the rotated layers: per token the largest magnitude over the root mean square.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speq_sim.decoding.backends import FastBackend
+from speq_sim.decoding.capture import capture
+from speq_sim.decoding.errors import ModelError
+from speq_sim.decoding.llama import Llama, greedy
+from speq_sim.decoding.outliers import crest
+from speq_sim.decoding.readers import load_model
+from speq_sim.decoding.rotation import AttentionRotation, Rotation
+from speq_sim.decoding.weights import LlamaWeights
+
+__all__ = ["crest_lines", "measure_speed", "prompt_tokens"]
+
+_TURN = "<|im_start|>user Ċ Tell Ġme Ġabout Ġthe Ġsea . <|im_end|> Ċ <|im_start|> ass istant Ċ"
+_PROMPTS = {
+    "smollm2-135m": tuple(_TURN.replace(">user", "> user").split()),
+    "stories15m": ("\n<s>\n", " Once", " upon", " a", " time"),
+}
+"""Prompts as texts of tokens."""
+
+
+def prompt_tokens(weights: LlamaWeights, texts: tuple[str, ...]) -> list[int]:
+    """Numbers of tokens given by their texts.
+
+    Raises
+    ------
+    ModelError
+        If the vocabulary lacks one.
+    """
+    numbers = {text: number for number, text in enumerate(weights.tokens)}
+    missing = [text for text in texts if text not in numbers]
+    if missing:
+        raise ModelError(f"the vocabulary of {weights.origin} lacks the token {missing[0]!r}")
+    return [numbers[text] for text in texts]
+
+
+def measure_speed(
+    model: Llama, prompt: list[int], count: int, batch: int
+) -> tuple[list[int], float, float]:
+    """Generate, and time it.
+
+    Returns
+    -------
+    list of int
+        `count` tokens behind the prompt.
+    float
+        Tokens per second of decoding one by one, with the prompt's pass.
+    float
+        Tokens per second of one pass over `batch` tokens.
+    """
+    start = time.perf_counter()
+    found = greedy(model, prompt, count)
+    decoding = count / (time.perf_counter() - start)
+    many = np.resize(prompt + found, batch)
+    start = time.perf_counter()
+    model.forward(many, model.cache(batch))
+    return found, decoding, batch / (time.perf_counter() - start)
+
+
+def crest_lines(
+    weights: LlamaWeights, tokens: list[int], attention: AttentionRotation
+) -> list[str]:
+    """Crest factors before o and down, without and with rotation, as lines of a table.
+
+    Over all tokens and layers: median, 99th percentile and largest.
+    """
+    rotation = Rotation(weights.config, attention)
+    plain = capture(weights, FastBackend(weights.matrices), tokens)
+    rotated = capture(weights, FastBackend(rotation.fold(weights.matrices)), tokens, rotation)
+    lines = [f"{'input of':<10}{'rotation':<10}{'median':>8}{'99 %':>8}{'largest':>9}"]
+    for part, kind in (("o", str(attention)), ("down", "all")):
+        for inputs, name in ((plain, "none"), (rotated, kind)):
+            values = _crests(inputs, part)
+            figures = (np.median(values), np.percentile(values, 99), values.max())
+            lines.append("{:<10}{:<10}{:>8.2f}{:>8.2f}{:>9.2f}".format(part, name, *figures))
+    return lines
+
+
+def _crests(inputs: dict[str, NDArray[np.float16]], part: str) -> NDArray[np.float64]:
+    return np.concatenate([crest(x) for name, x in inputs.items() if name.endswith(f".{part}")])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help=f"a model file or folder, or one of {', '.join(_PROMPTS)}")
+    parser.add_argument("--prompt", help="token numbers, such as 1,9038,2501")
+    parser.add_argument("--count", type=int, default=112, help="tokens to generate (default: 112)")
+    parser.add_argument("--batch", type=int, default=128, help="tokens of the timed prefill")
+    parser.add_argument(
+        "--attention", type=AttentionRotation, default=AttentionRotation.HEAD, metavar="KIND",
+        help="rotation before o: none, head or all (default: head)",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    weights = load_model(arguments.model)
+    if arguments.prompt:
+        prompt = [int(number) for number in arguments.prompt.split(",")]
+    elif arguments.model in _PROMPTS:
+        prompt = prompt_tokens(weights, _PROMPTS[arguments.model])
+    else:
+        raise ModelError("there is no built-in prompt for this model: give token numbers, --prompt")
+    model = Llama(weights, FastBackend(weights.matrices))
+    found, decoding, prefill = measure_speed(model, prompt, arguments.count, arguments.batch)
+    print(
+        f"{weights.origin}: {decoding:.1f} tokens/s one by one, {prefill:.0f} tokens/s in prefill"
+    )
+    print(" ".join(weights.tokens[number] for number in found) if weights.tokens else found)
+    print("\n".join(crest_lines(weights, prompt + found, arguments.attention)))
+
+
+if __name__ == "__main__":
+    try:
+        _main()
+    except ValueError as error:
+        sys.exit(f"error: {error}")
