@@ -65,8 +65,8 @@ def check_quarters(load_cycles: int) -> None:
     if load_cycles % 4:
         raise ParameterError(
             f"rows * columns / port_words is {load_cycles}, but must be a multiple of 4 in a "
-            f'design with modes beyond "verify", whose transfers each bring a quarter of four times '
-            f"as many words: raise rows or lower port_words"
+            f'design with modes beyond "verify", whose transfers each bring a quarter of four '
+            f"times as many words: raise rows or lower port_words"
         )
 
 
