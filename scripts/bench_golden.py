@@ -48,12 +48,20 @@ def contenders(tokens: int, outputs: int, depth: int) -> dict[str, Callable[[], 
     nibbles = rng.integers(0, 16, (outputs, depth), dtype=np.uint8)
     draft_values = sorted(rng.integers(0, 64, 8).tolist())
     shifts = rng.integers(0, 16, depth)
+
+    def draft(name: str, lanes: int) -> Any:
+        form = golden.block_format(name, lanes)
+        return golden.draft(nibbles, draft_values, activations, form=form)
+
     weights32, activations32 = weights.astype(np.float32), activations.astype(np.float32)
     return {
         "verify": lambda: golden.verify(weights, activations),
         "verify_packed": lambda: golden.verify_packed(weights, activations, shifts),
-        "draft_lanes_4": lambda: golden.draft(nibbles, draft_values, activations, lanes=4),
-        "draft_lanes_1": lambda: golden.draft(nibbles, draft_values, activations, lanes=1),
+        "middle": lambda: golden.middle(weights, activations, shifts),
+        "draft_bfp6": lambda: draft("bfp6", 4),
+        "draft_fp16": lambda: draft("fp16", 1),
+        "qdraft": lambda: golden.integer_draft(nibbles, activations),
+        "qverify": lambda: golden.integer_verify(nibbles, activations),
         "float32_blas": lambda: activations32 @ weights32.T,
     }
 

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speq.formats import Family, encode
-from speq.parameters import DRAFTS_PER_WORD, MAX_PRODUCTS, Parameters
+from speq.parameters import MAX_PRODUCTS, Parameters
 from speq_sim import golden
 from speq_sim.golden.checks import (
     check_activations,
     check_exponents,
     check_integers,
+    check_nibbles,
     check_shifts,
     check_weights,
 )
@@ -23,18 +24,20 @@ __all__ = ["Job", "expected"]
 class Job:
     """One product of a weight matrix and some activation vectors, in one mode.
 
-    Build one with :meth:`plain`, :meth:`packed` or :meth:`draft`.
+    Build one with :meth:`plain`, :meth:`packed`, :meth:`draft`, :meth:`middle` or :meth:`integer`.
 
     Parameters
     ----------
     mode : str
-        ``"verify"`` or ``"draft"``.
+        One of :data:`speq.modes.MODES`.
     family : Family or None
-        The code tables of the words; None for plain FP16 patterns, which bypass the decoder.
+        The code tables of the words; None for plain FP16 patterns, which bypass the decoder, and
+        for INT4 weights.
     codes : NDArray
-        What the array loads: uint16 words N x K (VERIFY), or uint8 draft nibbles N x K (DRAFT).
+        What the array loads, N x K: uint16 words (VERIFY), uint8 high bytes of words (MIDDLE), or
+        uint8 nibbles (draft weights in DRAFT, INT4 weights in QDRAFT and QVERIFY).
     values : NDArray or None
-        float16 N x K values that the words stand for (VERIFY).
+        float16 N x K values that the words stand for (VERIFY, and MIDDLE whole).
     activations : NDArray
         float16 M x K.
     shifts : NDArray
@@ -60,7 +63,7 @@ class Job:
     row_tables: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        check_weights("codes", self.codes, np.uint8 if self.mode == "draft" else np.uint16)
+        check_weights("codes", self.codes, np.uint16 if self.mode == "verify" else np.uint8)
         check_activations(self.activations)
         if not self.tokens or not self.outputs or not 0 < self.depth <= MAX_PRODUCTS:
             raise ValueError(
@@ -154,10 +157,8 @@ class Job:
         row_exponents: NDArray[np.integer] | None = None,
     ) -> "Job":
         """DRAFT of draft words ``sign << 3 | code``, uint8 N x K; the rest as :meth:`packed`."""
-        check_weights("nibbles", nibbles, np.uint8)
+        check_nibbles(nibbles)
         outputs, depth = nibbles.shape
-        if nibbles.size and nibbles.max() > 15:
-            raise ValueError(f"nibbles reach {nibbles.max()}, but a draft word is 4 bits: 0..15")
         return cls(
             mode="draft",
             family=family,
@@ -169,10 +170,52 @@ class Job:
             row_tables=_tables(row_tables, outputs, family),
         )
 
+    @classmethod
+    def middle(
+        cls,
+        values: NDArray[np.float16],
+        activations: NDArray[np.float16],
+        family: Family,
+        row_tables: ArrayLike | None = None,
+        shifts: NDArray[np.integer] | None = None,
+        row_exponents: NDArray[np.integer] | None = None,
+    ) -> "Job":
+        """MIDDLE of packed weights, of which the high bytes are loaded; all as :meth:`packed`."""
+        job = cls.packed(values, activations, family, row_tables, shifts, row_exponents)
+        return dataclasses.replace(job, mode="middle", codes=_high_bytes(job.codes))
+
+    @classmethod
+    def integer(
+        cls, nibbles: NDArray[np.uint8], activations: NDArray[np.float16], *, verify: bool
+    ) -> "Job":
+        """QVERIFY, or else QDRAFT, of INT4 weights.
+
+        Parameters
+        ----------
+        nibbles : NDArray
+            Sign and magnitude of each weight, 1000 for -8: uint8 N x K below 16.
+        activations : NDArray
+            x, float16 M x K. For QSpec's draft pass they are INT4 numbers, as
+            :func:`speq_sim.golden.quantise_activations` makes them.
+        verify : bool
+            Which of the two modes.
+        """
+        check_nibbles(nibbles)
+        return cls(
+            mode="qverify" if verify else "qdraft",
+            family=None,
+            codes=nibbles,
+            values=None,
+            activations=activations,
+            shifts=check_shifts(None, nibbles.shape[1]),
+            row_exponents=check_exponents(None, nibbles.shape[0]),
+            row_tables=np.zeros(nibbles.shape[0], dtype=np.int64),
+        )
+
     def with_rows(self, outputs: int) -> "Job":
-        """The job with rows of zero words added up to N = `outputs`, of table 0 and exponent 0."""
+        """The job with rows of zeros added up to N = `outputs`, of table 0 and exponent 0."""
         extra = outputs - self.outputs
-        zero = 0 if self.mode == "draft" else self._zero_words()[0]
+        zero = self._zero_codes()[0]
         rows = ((0, extra), (0, 0))
         return dataclasses.replace(
             self,
@@ -182,33 +225,22 @@ class Job:
             row_tables=np.pad(self.row_tables, (0, extra)),
         )
 
-    def words(self, depth: int) -> NDArray[np.uint16]:
-        """VERIFY words N x `depth`: each row filled up with its word of +0."""
-        zeros = self._zero_words()[self.row_tables]
+    def padded_codes(self, depth: int) -> NDArray:
+        """Codes N x `depth`: each row filled up with its code of zero."""
+        zeros = self._zero_codes()[self.row_tables]
         padding = np.repeat(zeros[:, None], depth - self.depth, axis=1)
         return np.concatenate([self.codes, padding], axis=1)
 
-    def draft_words(self, depth: int, rows: int, columns: int, lanes: int) -> NDArray[np.uint16]:
-        """Draft weights in the order (tile, quarter, row, column), four per word.
+    def _zero_codes(self) -> NDArray:
+        """The code of zero in each table: of MIDDLE, whose weights are never zero, its high byte.
 
-        The first is in the low nibble. Quarter ``q = s*lanes + l`` of the tile that starts at k0
-        has in column j the draft weight of ``k = k0 + s*columns*lanes + j*lanes + l``. Tiles are of
-        `rows` outputs and ``4 * columns`` inputs, which N and `depth` are multiples of.
+        Whatever it stands for meets zero activations, or gives results that are dropped.
         """
-        beats = DRAFTS_PER_WORD // lanes
-        padded = np.pad(self.codes, ((0, 0), (0, depth - self.depth))).astype(np.uint16)
-        tiles = padded.reshape(self.outputs // rows, rows, -1, beats, columns, lanes)
-        nibbles = tiles.transpose(0, 2, 3, 5, 1, 4).reshape(-1, DRAFTS_PER_WORD)
-        places = 4 * np.arange(DRAFTS_PER_WORD, dtype=np.uint16)
-        return np.bitwise_or.reduce(nibbles << places, axis=1)
-
-    def _zero_words(self) -> NDArray[np.uint16]:
-        """The word of +0 in each table."""
-        if self.family is None:
-            return np.zeros(1, dtype=np.uint16)
+        if self.family is None or self.mode == "draft":
+            return np.zeros(8, dtype=self.codes.dtype)
         count = len(self.family.tables)
-        zeros = np.zeros((count, 1), dtype=np.uint16)
-        return encode(zeros, self.family, np.arange(count))[:, 0]
+        words = encode(np.zeros((count, 1), dtype=np.uint16), self.family, np.arange(count))[:, 0]
+        return _high_bytes(words) if self.mode == "middle" else words
 
 
 def expected(job: Job, parameters: Parameters) -> NDArray[np.floating]:
@@ -219,22 +251,32 @@ def expected(job: Job, parameters: Parameters) -> NDArray[np.floating]:
     job : Job
         The job.
     parameters : Parameters
-        Of the design: only the draft lanes and the result format matter.
+        Of the design: only the draft lanes, the draft activations and the result format matter.
     """
-    result_format = parameters.result_format
-    if job.mode == "draft":
-        return golden.draft(
-            job.codes,
-            job.family.draft_values,
-            job.activations,
-            job.shifts,
-            job.row_exponents,
-            parameters.draft_lanes,
-            result_format,
-        )
-    return golden.verify_packed(
-        job.values, job.activations, job.shifts, job.row_exponents, result_format
-    )
+    lanes, result_format = parameters.draft_lanes, parameters.result_format
+    scaling = (job.shifts, job.row_exponents)
+    match job.mode:
+        case "draft":
+            d, form = job.family.draft_values, _draft_format(parameters)
+            return golden.draft(job.codes, d, job.activations, *scaling, form, result_format)
+        case "middle":
+            return golden.middle(job.values, job.activations, *scaling, result_format)
+        case "qdraft":
+            form = _draft_format(parameters)
+            return golden.integer_draft(job.codes, job.activations, form, result_format)
+        case "qverify":
+            return golden.integer_verify(job.codes, job.activations, lanes, result_format)
+        case _:
+            return golden.verify_packed(job.values, job.activations, *scaling, result_format)
+
+
+def _draft_format(parameters: Parameters) -> golden.BlockFormat:
+    return golden.block_format(parameters.activation_format, parameters.draft_lanes)
+
+
+def _high_bytes(words: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Sign, code and slot: the draft and the middle plane."""
+    return (words >> 8).astype(np.uint8)
 
 
 def _tables(row_tables: ArrayLike | None, outputs: int, family: Family) -> NDArray[np.int64]:

@@ -6,10 +6,9 @@ The array takes three streams and gives one (R rows, C columns, W port words, L 
 tiles          one transfer per tile: ``mode`` (place in ``speq.parameters.MODES``), ``plain`` (the
                words bypass the decoder), ``first`` and ``last`` (tile of its output tile),
                ``last_token`` (tokens - 1), ``row_table[R]``, ``row_exponent[R]``
-weights        ``words[W]``, R*C words of a tile. VERIFY: in the order row * C + column. DRAFT: four
-               draft weights each, those in the order (quarter, row, column)
+weights        ``words[W]``, R*C words of a tile, in the order of :mod:`speq_sim.orders`
 activations    ``values[C*L]`` (FP16 patterns), ``shifts[C*L]``: one transfer per beat, the beats of
-               a token together, tokens in order; VERIFY uses elements 0..C-1
+               a token together, tokens in order; places that a beat does not use are 0
 results        ``values[R]`` (patterns), ``token``, ``last`` (last token): after the last tile of an
                output tile, one transfer per token
 =============  ==================================================================================
@@ -28,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from speq.parameters import MODES, ParameterError, Parameters
 from speq_sim.golden.rounding import RESULT_TYPES
 from speq_sim.jobs import Job, expected
+from speq_sim.orders import activation_transfers, weight_transfers
 
 __all__ = ["Columns", "Job", "Schedule", "expected", "transfers"]
 
@@ -178,7 +178,7 @@ class Schedule:
 
         return {
             "mode": np.full(down * across, MODES.index(job.mode)),
-            "plain": np.full(down * across, int(job.family is None)),
+            "plain": np.full(down * across, int(job.mode == "verify" and job.family is None)),
             "first": (step == 0).astype(np.int64),
             "last": (step == across - 1).astype(np.int64),
             "last_token": np.full(down * across, tokens.stop - tokens.start - 1),
@@ -187,27 +187,15 @@ class Schedule:
         }
 
     def _words(self, job: Job) -> NDArray[np.int64]:
-        design = self.parameters
-        down, across = self._grid(job)
-        if job.mode == "draft":
-            words = job.draft_words(self._depth(job), design.rows, design.columns, design.lanes)
-        else:
-            rows = job.words(self._depth(job))
-            words = rows.reshape(down, design.rows, across, design.columns).swapaxes(1, 2)
-        return words.reshape(-1, design.port_words).astype(np.int64)
+        return weight_transfers(job.padded_codes(self._depth(job)), job.mode, self.parameters)
 
     def _activations(self, job: Job, tokens: slice) -> Columns:
-        design = self.parameters
-        down, across = self._grid(job)
-        extra = self._depth(job) - job.depth
-        beats = design.beats_per_token(job.mode)
-        used = design.columns * (design.lanes if job.mode == "draft" else 1)
-        spare = ((0, 0), (0, design.activations_per_beat - used))
+        down, _ = self._grid(job)
+        extra = ((0, 0), (0, self._depth(job) - job.depth))
 
         def per_beat(values: NDArray) -> NDArray[np.int64]:
-            padded = np.pad(values.astype(np.int64), ((0, 0), (0, extra)))
-            ordered = padded.reshape(len(values), across, beats, used).swapaxes(0, 1)
-            return np.tile(np.pad(ordered.reshape(-1, used), spare), (down, 1))
+            beats = activation_transfers(np.pad(values, extra), job.mode, self.parameters)
+            return np.tile(beats, (down, 1))
 
         patterns = job.activations.view(np.uint16)[tokens]
         shifts = np.broadcast_to(job.shifts, patterns.shape)
@@ -229,10 +217,10 @@ def _check_runnable(job: Job, parameters: Parameters) -> None:
     parameters.beats_per_token(job.mode)  # raises for a mode that is not built in
     if job.family is None:
         return
-    if not parameters.drafts:
+    if not parameters.packs:
         raise ParameterError(
-            f"design {parameters.name!r} has no mode 'draft' and so no decoder of packed words: "
-            f"give it plain weights, or add the mode"
+            f"design {parameters.name!r} has neither mode 'draft' nor 'middle' and so no decoder "
+            f"of packed words: give it plain weights, or add a mode"
         )
     if job.family.name != parameters.family:
         raise ParameterError(

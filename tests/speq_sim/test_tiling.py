@@ -105,8 +105,8 @@ class ArrayModel:
         exponents = np.array(tile["row_exponent"])
         if tile["mode"] == 1:
             nibbles, d = weights.astype(np.uint8), self.tables.draft_values
-            lanes, form = self.p.draft_lanes, self.p.result_format
-            y = golden.draft(nibbles, d, x, shifts, exponents, lanes, form)
+            form = golden.block_format(self.p.activation_format, self.p.draft_lanes)
+            y = golden.draft(nibbles, d, x, shifts, exponents, form, self.p.result_format)
         else:
             values = weights.astype(np.uint16).view(np.float16)
             y = golden.verify_packed(values, x, shifts, exponents, self.p.result_format)

@@ -3,11 +3,39 @@
 Written from ``docs/numerics.md`` alone; no circuit is imported and no circuit was consulted.
 
 * :func:`verify`, :func:`verify_packed`: exact dot products of FP16 weights, rounded once;
-* :func:`draft`: the same of 4-bit draft weights and block-floating-point activations;
-* :func:`block_floating_point`: the activations a draft pass sees.
+* :func:`middle`: the same of weights whose low byte is at its midpoint;
+* :func:`draft`: the same of 4-bit draft weights and draft activations;
+* :func:`integer_draft`, :func:`integer_verify`: the same of INT4 weights, QDRAFT and QVERIFY;
+* :func:`block_floating_point`, :class:`BlockFormat`, :func:`block_format`: activations as passes
+  of 4-bit weights see them;
+* :func:`quantise_activations`: INT4 activations for QDRAFT.
 """
 
-from speq_sim.golden.blocks import BlockFloat, block_floating_point
-from speq_sim.golden.modes import draft, verify, verify_packed
+from speq_sim.golden.blocks import (
+    BlockFloat,
+    BlockFormat,
+    block_floating_point,
+    block_format,
+    qverify_format,
+)
+from speq_sim.golden.int4 import INTEGERS, nibbles_of, quantise_activations
+from speq_sim.golden.modes import middle, middle_values, verify, verify_packed
+from speq_sim.golden.nibbles import draft, integer_draft, integer_verify
 
-__all__ = ["BlockFloat", "block_floating_point", "draft", "verify", "verify_packed"]
+__all__ = [
+    "INTEGERS",
+    "BlockFloat",
+    "BlockFormat",
+    "block_floating_point",
+    "block_format",
+    "draft",
+    "integer_draft",
+    "integer_verify",
+    "middle",
+    "middle_values",
+    "nibbles_of",
+    "quantise_activations",
+    "qverify_format",
+    "verify",
+    "verify_packed",
+]

@@ -13,6 +13,7 @@ __all__ = [
     "check_format",
     "check_integers",
     "check_lanes",
+    "check_nibbles",
     "check_shifts",
     "check_weights",
 ]
@@ -54,6 +55,13 @@ def check_lanes(lanes: int) -> None:
     """Require a possible number of draft lanes."""
     if lanes not in (1, 2, 4):
         raise ValueError(f"lanes is {lanes!r}, but must be 1, 2 or 4")
+
+
+def check_nibbles(nibbles: NDArray[np.uint8]) -> None:
+    """Require N x K uint8 below 16."""
+    _check_matrix("nibbles", nibbles, np.uint8)
+    if nibbles.size and nibbles.max() > 15:
+        raise ValueError(f"nibbles reach {nibbles.max()}, but a weight of 4 bits is 0..15")
 
 
 def check_shifts(shifts: NDArray[np.integer] | None, depth: int) -> NDArray[np.int64]:

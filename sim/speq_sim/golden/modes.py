@@ -1,43 +1,30 @@
-"""VERIFY and DRAFT: what each mode computes of a whole matrix (docs/numerics.md)."""
-
-from collections.abc import Sequence
+"""VERIFY and MIDDLE: exact products of FP16 weights and activations (docs/numerics.md)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speq_sim.golden.blocks import block_floating_point
 from speq_sim.golden.checks import (
     check_activations,
     check_depth,
     check_exponents,
     check_format,
-    check_integers,
     check_shifts,
     check_weights,
 )
 from speq_sim.golden.rounding import ResultFormat, canonical, round_sums
+from speq_sim.golden.special import finite, special_sums, to_float64
 from speq_sim.golden.wide import Split, exact_sums
 
-__all__ = ["draft", "verify", "verify_packed"]
+__all__ = ["middle", "middle_values", "verify", "verify_packed"]
 
 FP16_BITS = 24
 """Every finite FP16 number is a multiple of ``2**-FP16_BITS``, below ``2**16``."""
-
-DRAFT_BITS = 5
-"""Fraction bits of a draft value ``d * 2**-5``."""
 
 VERIFY_SPLIT = Split(bits=20, weight_pieces=2, activation_pieces=3, products=8192)
 """Weights are integers below ``2**40``, shifted activations below ``2**55``.
 
 No piece exceeds ``2**20``: a weight's top piece is at most ``2047 * 2**9``, an activation's at most
 ``2**15``, all others ``2**19``. 8192 products of them stay within ``2**13 * 2**40 = 2**53``.
-"""
-
-DRAFT_SPLIT = Split(bits=30, weight_pieces=1, activation_pieces=2, products=1 << 16)
-"""Weights are integers of magnitude at most 63, activations below ``2**55``.
-
-An activation's pieces are at most ``2**29`` and ``2**25``: 65,536 products stay below
-``2**16 * 2**6 * 2**29 = 2**51``.
 """
 
 
@@ -117,100 +104,68 @@ def verify_packed(
             "scale the tensor below 2, or store it plain with all shifts 0"
         )
     with np.errstate(invalid="ignore"):  # NumPy warns of signalling NaNs
-        scaled = _float64(activations) * 2.0**shifts
-    sums = exact_sums(values, _fp16_integers, _finite(scaled) * 2.0**FP16_BITS, VERIFY_SPLIT)
+        scaled = to_float64(activations) * 2.0**shifts
+    sums = exact_sums(values, _fp16_integers, finite(scaled) * 2.0**FP16_BITS, VERIFY_SPLIT)
     results = round_sums(sums, -exponents - 2 * FP16_BITS, result_format)
     columns = ~(np.isfinite(values).all(axis=0) & np.isfinite(scaled).all(axis=0))
-    special = _special_sums(_float64(values[:, columns]), scaled[:, columns])
+    special = special_sums(to_float64(values[:, columns]), scaled[:, columns])
     return canonical(results, special, result_format)
 
 
-def draft(
-    nibbles: NDArray[np.uint8],
-    draft_values: Sequence[int] | NDArray[np.integer],
+def middle(
+    values: NDArray[np.float16],
     activations: NDArray[np.float16],
     column_shifts: NDArray[np.integer] | None = None,
     row_exponents: NDArray[np.integer] | None = None,
-    lanes: int = 4,
     result_format: ResultFormat = "fp32",
 ) -> NDArray[np.floating]:
-    """Exact dot products of draft weights and block-floating-point activations, rounded once.
+    """Exact dot products of the high bytes of packed weights and FP16 activations, rounded once.
 
     Parameters
     ----------
-    nibbles : NDArray
-        Draft words ``sign << 3 | code``, N x K uint8 below 16, K at most 65,536.
-    draft_values : sequence of int
-        d, eight integers 0..63, indexed by code.
-    activations : NDArray
-        x, M x K float16.
-    column_shifts : NDArray or None
-        s[k], K integers 0..15; None stands for zeros.
-    row_exponents : NDArray or None
-        t + r[n], N integers -64..63; None stands for zeros.
-    lanes : int
-        L, block size of the activations: 1, 2 or 4.
-    result_format : str
-        ``"fp32"`` or ``"fp16"``.
+    values : NDArray
+        v, N x K float16, the stored values of a packed tensor, all below 2 in magnitude; their low
+        bytes do not matter.
+    activations, column_shifts, row_exponents, result_format
+        As in :func:`verify_packed`.
 
     Returns
     -------
     NDArray
-        y, M x N float32 or float16, without the epilogue's factor alpha.
+        ``round(2**-(t + r[n]) * sum over k of v''[n,k] * x[m,k] * 2**s[k])``, M x N float32 or
+        float16, with v'' of :func:`middle_values`.
 
     Raises
     ------
     TypeError, ValueError
         If a type, a shape or a range is wrong.
     """
-    check_weights("nibbles", nibbles, np.uint8)
-    check_activations(activations)
-    check_depth(nibbles, activations)
-    check_format(result_format)
-    if nibbles.size and nibbles.max() > 15:
-        raise ValueError(f"nibbles reach {nibbles.max()}, but a draft word is 4 bits: 0..15")
-    magnitudes = check_integers("draft values", np.asarray(draft_values), 8, 0, 63)
-    exponents = check_exponents(row_exponents, nibbles.shape[0])
-
-    signed = np.concatenate([magnitudes, -magnitudes]).astype(np.float64)
-    blocks = block_floating_point(activations, column_shifts, lanes)
-    finite = ~(blocks.infinite | blocks.nan)
-    # An integer multiple of 2**-24: the exponent is 1 or more, and b is 11 at most.
-    magnitude = np.where(finite, blocks.magnitude, 0).astype(np.float64)
-    powers = blocks.spread_exponent() - 14 - blocks.bits + FP16_BITS
-    integers = np.ldexp(np.where(blocks.negative, -magnitude, magnitude), powers)
-    sums = exact_sums(nibbles, lambda block: signed[block], integers, DRAFT_SPLIT)
-    results = round_sums(sums, -exponents - DRAFT_BITS - FP16_BITS, result_format)
-    columns = ~finite.all(axis=0)
-    special = _special_sums(signed[nibbles[:, columns]], _float64(activations[:, columns]))
-    return canonical(results, special, result_format)
+    return verify_packed(
+        middle_values(values), activations, column_shifts, row_exponents, result_format
+    )
 
 
-def _float64(values: NDArray[np.float16]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        return values.astype(np.float64)
+def middle_values(values: NDArray[np.float16]) -> NDArray[np.float16]:
+    """The values with their low bytes at the midpoint, 0x80: what 8 bits say of them.
 
+    A code and its slot name a cell, which is the high byte of the magnitude, so decoding with
+    another low byte is replacing it.
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isfinite(values), values, 0.0)
+    Raises
+    ------
+    TypeError, ValueError
+        If `values` are no N x K float16, or not finite and below 2 in magnitude.
+    """
+    check_weights("values", values, np.float16)
+    patterns = values.view(np.uint16)
+    if (patterns & 0x4000).any():
+        raise ValueError(
+            "a weight is not finite and below 2 in magnitude, so the tensor has no middle values: "
+            "pack it, or verify it"
+        )
+    return (patterns & 0xFF00 | 0x80).view(np.float16)
 
 
 def _fp16_integers(values: NDArray[np.float16]) -> NDArray[np.float64]:
     """Finite values in units of the least subnormal; 0 for the others."""
-    return _finite(_float64(values)) * 2.0**FP16_BITS
-
-
-def _special_sums(
-    weights: NDArray[np.float64], activations: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sums over the columns that hold an infinity or a NaN: finite, infinite or NaN.
-
-    IEEE arithmetic is the special-value table, and nothing finite overflows float64 here. Not a
-    BLAS product, which may skip zeros and so lose infinity times zero.
-    """
-    sums = np.zeros((activations.shape[0], weights.shape[0]))
-    with np.errstate(invalid="ignore"):
-        for token, vector in enumerate(activations):
-            if weights.shape[1]:
-                sums[token] = (weights * vector).sum(axis=1)
-    return sums
+    return finite(to_float64(values)) * 2.0**FP16_BITS

@@ -14,7 +14,7 @@ __all__ = ["job_of"]
 def job_of(tensor: PackedTensor, mode: str, activations: NDArray[np.float16]) -> Job:
     """The product of a matrix [N, K] and activations [M, K] in a mode.
 
-    A plain matrix is verified in either mode, since it has no draft.
+    A plain matrix is verified in every mode, since it has no draft.
     """
     if tensor.is_plain:
         return Job.plain(tensor.plain.view(np.float16), activations)
@@ -28,4 +28,5 @@ def job_of(tensor: PackedTensor, mode: str, activations: NDArray[np.float16]) ->
     )
     if mode == "draft":
         return Job.draft(draft_codes(words), *rest)
-    return Job.packed(decode(words, members, tensor.tables).view(np.float16), *rest)
+    values = decode(words, members, tensor.tables).view(np.float16)
+    return Job.middle(values, *rest) if mode == "middle" else Job.packed(values, *rest)

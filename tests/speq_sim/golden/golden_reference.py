@@ -80,13 +80,12 @@ def dot(weights, activations, shifts, row_exponent, result_format):
     return round_to(multiply(total(products), Fraction(2) ** -row_exponent), result_format)
 
 
-def block_values(activations, shifts, lanes):
-    """What a draft pass sees of one token: values, and E, q per activation."""
-    bits = 6 if lanes == 4 else 11
+def block_values(activations, shifts, bits, size):
+    """block(x, s, b, B) of one token: values, and E, q per activation."""
     seen = []
     for k, (x, s) in enumerate(zip(activations, shifts, strict=True)):
-        first = k // lanes * lanes
-        neighbours = range(first, min(first + lanes, len(activations)))
+        first = k // size * size
+        neighbours = range(first, min(first + size, len(activations)))
         largest = max(exponent(activations[i]) + shifts[i] for i in neighbours)
         scale = Fraction(2) ** (bits - 11 - (largest - exponent(x) - s))
         q = min(math.floor(significand(x) * scale + Fraction(1, 2)), 2**bits - 1)
@@ -98,11 +97,31 @@ def block_values(activations, shifts, lanes):
     return seen
 
 
-def draft_dot(nibbles, d, activations, shifts, row_exponent, lanes, result_format):
-    """One DRAFT result, to a pattern."""
-    seen = block_values(activations, shifts, lanes)
+def draft_dot(nibbles, d, activations, shifts, row_exponent, form, result_format):
+    """One DRAFT result, to a pattern; `form` is (b, B)."""
+    seen = block_values(activations, shifts, *form)
     products = [
         multiply((-1 if nibble & 8 else 1) * Fraction(d[nibble & 7], 32), x)
         for nibble, (x, _, _) in zip(nibbles, seen, strict=True)
     ]
     return round_to(multiply(total(products), Fraction(2) ** -row_exponent), result_format)
+
+
+def int4(nibble):
+    """Sign and magnitude, but -8 instead of a negative zero."""
+    sign, magnitude = nibble >> 3, nibble & 7
+    return (-magnitude if magnitude else -8) if sign else magnitude
+
+
+def integer_dot(nibbles, activations, form, result_format):
+    """One QDRAFT or QVERIFY result, to a pattern."""
+    seen = block_values(activations, [0] * len(activations), *form)
+    products = [
+        multiply(Fraction(int4(nibble)), x) for nibble, (x, _, _) in zip(nibbles, seen, strict=True)
+    ]
+    return round_to(total(products), result_format)
+
+
+def middle(pattern):
+    """A stored weight below 2 with its low byte at the midpoint."""
+    return pattern // 256 * 256 + 128

@@ -15,6 +15,10 @@ from speq_sim import golden
 REAL_TILES = sorted((Path(__file__).parents[2] / "data").glob("*.safetensors"))
 SEEDS = st.integers(0, 1 << 32)
 DRAFT_VALUES = [0, 1, 3, 6, 11, 20, 35, 63]
+FORMS = [
+    golden.block_format(name, lanes)
+    for name, lanes in [("fp16", 1), ("bfp12", 2), ("bfp12", 4), ("bfp8", 4), ("bfp6", 4)]
+]
 
 
 def student_t(rng, outputs, depth):
@@ -51,21 +55,21 @@ def test_verify_depends_on_its_row_and_vector_alone(seed, depth, result_format):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=SEEDS, blocks=st.integers(1, 60), lanes=st.sampled_from([1, 2, 4]))
-def test_draft_depends_on_its_row_vector_and_lanes_alone(seed, blocks, lanes):
+@given(seed=SEEDS, blocks=st.integers(1, 60), form=st.sampled_from(FORMS))
+def test_draft_depends_on_its_row_vector_and_format_alone(seed, blocks, form):
     rng = np.random.default_rng(seed)
-    depth = blocks * lanes
+    depth = blocks * form.size
     w = rng.integers(0, 16, (7, depth), dtype=np.uint8)
     x, shifts = any_patterns(rng, 5, depth), rng.integers(0, 16, depth)
     exponents = rng.integers(-64, 64, 7)
-    y = golden.draft(w, DRAFT_VALUES, x, shifts, exponents, lanes)
+    y = golden.draft(w, DRAFT_VALUES, x, shifts, exponents, form)
     for n in range(7):
         for m in range(5):
-            one = golden.draft(w[[n]], DRAFT_VALUES, x[[m]], shifts, exponents[[n]], lanes)
+            one = golden.draft(w[[n]], DRAFT_VALUES, x[[m]], shifts, exponents[[n]], form)
             assert same(one, y[m : m + 1, n : n + 1])
     tokens, outputs = rng.permutation(5), rng.permutation(7)
     # Blocks may change places, and elements within a block.
-    order = rng.permutation(np.arange(depth).reshape(blocks, lanes))
+    order = rng.permutation(np.arange(depth).reshape(blocks, form.size))
     order = rng.permuted(order, axis=1).reshape(-1)
     shuffled = golden.draft(
         w[outputs][:, order],
@@ -73,21 +77,21 @@ def test_draft_depends_on_its_row_vector_and_lanes_alone(seed, blocks, lanes):
         x[tokens][:, order],
         shifts[order],
         exponents[outputs],
-        lanes,
+        form,
     )
     assert same(shuffled, y[tokens][:, outputs])
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_a_short_last_block_is_filled_with_zeros(lanes):
-    rng = np.random.default_rng(lanes)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_short_last_block_is_filled_with_zeros(form):
+    rng = np.random.default_rng(form.bits)
     w = rng.integers(0, 16, (5, 13), dtype=np.uint8)
     x, shifts = any_patterns(rng, 3, 13), rng.integers(0, 16, 13)
     wide = ((0, 0), (0, 3))
     filled = golden.draft(
-        np.pad(w, wide), DRAFT_VALUES, np.pad(x, wide), np.pad(shifts, (0, 3)), None, lanes
+        np.pad(w, wide), DRAFT_VALUES, np.pad(x, wide), np.pad(shifts, (0, 3)), None, form
     )
-    assert same(golden.draft(w, DRAFT_VALUES, x, shifts, None, lanes), filled)
+    assert same(golden.draft(w, DRAFT_VALUES, x, shifts, None, form), filled)
 
 
 # Packing ----------------------------------------------------------------------------------------
@@ -250,7 +254,19 @@ NIBBLES = np.zeros((2, 4), np.uint8)
         (lambda: golden.draft(NIBBLES + 16, DRAFT_VALUES, X), ValueError, "nibbles reach 16"),
         (lambda: golden.draft(NIBBLES, [64] * 8, X), ValueError, r"draft values .* 0\.\.63"),
         (lambda: golden.draft(NIBBLES, [1] * 7, X), ValueError, "must be 8 integers"),
-        (lambda: golden.draft(NIBBLES, DRAFT_VALUES, X, lanes=3), ValueError, "lanes is 3"),
+        (lambda: golden.block_format("bfp6", 3), ValueError, "lanes is 3"),
+        (lambda: golden.block_format("fp8", 4), ValueError, "one of fp16, bfp6, bfp8, bfp12"),
+        (lambda: golden.BlockFormat(13, 4), ValueError, r"bits is 13, but .* 1\.\.12"),
+        (lambda: golden.BlockFormat(6, 0), ValueError, "size is 0, but must be an integer of 1"),
+        (lambda: golden.middle(2 * W, X), ValueError, "below 2 in magnitude, so the tensor has no"),
+        (lambda: golden.middle(np.nan * W, X), ValueError, "has no middle values"),
+        (lambda: golden.integer_draft(NIBBLES + 16, X), ValueError, "a weight of 4 bits is 0..15"),
+        (lambda: golden.integer_draft(W, X), TypeError, "nibbles are float16"),
+        (lambda: golden.integer_verify(NIBBLES, X, 3), ValueError, "lanes is 3"),
+        (lambda: golden.nibbles_of(W), ValueError, "integers are float16: round them"),
+        (lambda: golden.nibbles_of(np.array([-9, 2])), ValueError, "reach from -9 to 2, .* clamp"),
+        (lambda: golden.quantise_activations(X, 1.5), ValueError, "clip_ratio is 1.5, but"),
+        (lambda: golden.quantise_activations(X, group=6), ValueError, "group is 6, but .* of 4"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

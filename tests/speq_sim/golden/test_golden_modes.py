@@ -14,6 +14,8 @@ finite_patterns = st.integers(0, 0xFFFF).filter(lambda u: u >> 10 & 31 != 31)
 special_patterns = st.sampled_from([0x7C00, 0xFC00, 0x7C01, 0xFE00, 0x0000, 0x8000, 0x0001, 0x3C00])
 patterns = st.one_of(finite_patterns, finite_patterns, finite_patterns, special_patterns)
 result_formats = st.sampled_from(FORMATS)
+forms = st.sampled_from([(11, 1), (12, 2), (12, 4), (8, 4), (6, 4)])
+any_forms = st.tuples(st.integers(1, 12), st.integers(1, 5))
 
 
 def halves(rows):
@@ -90,19 +92,19 @@ def test_draft_is_the_definition(problem, result_format, data):
     shifts = vector(data.draw, 0, 15, len(activations[0]))
     exponents = vector(data.draw, -64, 63, len(nibbles))
     d = vector(data.draw, 0, 63, 8)
-    lanes = data.draw(st.sampled_from([1, 2, 4]))
+    form = data.draw(forms)
     found = golden.draft(
         np.array(nibbles, dtype=np.uint8),
         d,
         halves(activations),
         np.array(shifts),
         np.array(exponents),
-        lanes,
+        golden.BlockFormat(*form),
         result_format,
     )
     wanted = [
         [
-            reference.draft_dot(row, d, x, shifts, exponent, lanes, result_format)
+            reference.draft_dot(row, d, x, shifts, exponent, form, result_format)
             for row, exponent in zip(nibbles, exponents, strict=True)
         ]
         for x in activations
@@ -116,9 +118,11 @@ def test_blocks_are_the_definition(data):
     depth = data.draw(st.integers(1, 9))
     [activations] = matrix(data.draw, finite_patterns, 1, depth)
     shifts = vector(data.draw, 0, 15, depth)
-    lanes = data.draw(st.sampled_from([1, 2, 4]))
-    found = golden.block_floating_point(halves([activations]), np.array(shifts), lanes)
-    wanted = reference.block_values(activations, shifts, lanes)
+    form = data.draw(any_forms)
+    found = golden.block_floating_point(
+        halves([activations]), np.array(shifts), golden.BlockFormat(*form)
+    )
+    wanted = reference.block_values(activations, shifts, *form)
     assert found.spread_exponent()[0].tolist() == [e for _, e, _ in wanted]
     assert found.magnitude[0].tolist() == [q for _, _, q in wanted]
     assert found.negative[0].tolist() == [x >= 0x8000 for x in activations]
@@ -130,26 +134,28 @@ def test_one_lane_is_the_activation_itself():
     every = np.arange(1 << 16, dtype=np.uint16)
     every = every[every >> 10 & 31 != 31]
     x = every.view(np.float16)[None, :]
-    found = golden.block_floating_point(x, None, 1)
-    scale = found.spread_exponent() - 14 - found.bits
+    found = golden.block_floating_point(x, None, golden.block_format("fp16", 1))
+    scale = found.spread_exponent() - 14 - found.form.bits
     values = np.ldexp(np.where(found.negative, -1.0, 1.0) * found.magnitude, scale)
     assert (values == x.astype(np.float64)).all()
 
 
-def test_every_activation_alone_in_its_block():
+@pytest.mark.parametrize("bits", [6, 8, 12])
+def test_every_activation_alone_in_its_block(bits):
     """All finite FP16 x all shifts, blocks of four whose other elements are padding zeros."""
     every = np.arange(1 << 15, dtype=np.uint16)
     every = every[every >> 10 != 31]
     fraction, biased = every & 0x3FF, every >> 10
     significand = (fraction + 1024 * (biased > 0)).astype(np.float64)
     # np.rint would round halves to even; halves go away from zero here.
-    wanted = np.minimum(np.floor(significand / 32 + 0.5), 63)
+    wanted = np.minimum(np.floor(significand * 2.0 ** (bits - 11) + 0.5), 2**bits - 1)
     for shift in range(16):
         x = np.zeros((1, 4 * len(every)), dtype=np.uint16)
         x[0, ::4] = every
         shifts = np.zeros(x.shape[1], dtype=np.int64)
         shifts[::4] = shift
-        found = golden.block_floating_point(x.view(np.float16), shifts, 4)
+        form = golden.BlockFormat(bits, 4)
+        found = golden.block_floating_point(x.view(np.float16), shifts, form)
         assert (found.exponent[0] == np.maximum(biased, 1) + shift).all()
         assert (found.magnitude[0, ::4] == wanted).all()
         assert not found.magnitude.reshape(-1, 4)[:, 1:].any()

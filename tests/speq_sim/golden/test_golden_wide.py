@@ -5,7 +5,8 @@ import pytest
 
 from speq.parameters import MAX_PRODUCTS
 from speq_sim import golden
-from speq_sim.golden.modes import DRAFT_SPLIT, FP16_BITS, VERIFY_SPLIT
+from speq_sim.golden.modes import FP16_BITS, VERIFY_SPLIT
+from speq_sim.golden.nibbles import SPLIT, UNIT_BITS
 from speq_sim.golden.wide import split_integers
 
 FINITE = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
@@ -24,11 +25,14 @@ def largest_piece(values, bits, pieces):
     return max(np.abs(piece).max() for piece in found)
 
 
-def draft_activations():
-    """All magnitudes that a block can give, b = 6 and 11, in units of 2**-24."""
-    for bits in (6, 11):
-        exponents = np.arange(1, 46)[:, None]
-        yield np.ldexp(np.arange(1 << bits) * 1.0, exponents - 14 - bits + FP16_BITS)
+def block_activations():
+    """All magnitudes of all blocks, in units of ``2**-(UNIT_BITS + b)``.
+
+    Infinities lift E to 46; what is beside them is summed, though it does not matter.
+    """
+    exponents = np.arange(1, 47)[:, None]
+    for bits in range(1, 13):
+        yield np.ldexp(np.arange(1 << bits) * 1.0, exponents - 14 - bits + UNIT_BITS + bits)
 
 
 def test_verify_pieces_stay_exact():
@@ -39,9 +43,9 @@ def test_verify_pieces_stay_exact():
     assert weights * activations * split.products <= 2**53
 
 
-def test_draft_pieces_stay_exact():
-    split = DRAFT_SPLIT
-    pieces = [largest_piece(x, split.bits, split.activation_pieces) for x in draft_activations()]
+def test_pieces_of_blocks_stay_exact():
+    split = SPLIT
+    pieces = [largest_piece(x, split.bits, split.activation_pieces) for x in block_activations()]
     assert 63 * max(pieces) * split.products <= 2**53
     assert split.products >= MAX_PRODUCTS
 
