@@ -8,9 +8,11 @@ and NOT gates and plain D flip-flops that the design is mapped to; flattening is
   python scripts/synth_area.py small --against verify-only
   python scripts/synth_area.py small --against verify-only --set draft_lanes=1
   python scripts/synth_area.py small --set 'modes=["verify"]' --per-lane
+  python scripts/synth_area.py small --ablate
 """
 
 import argparse
+import dataclasses
 import re
 import tempfile
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 from rich.table import Table
 
 import _cli
+from _ablation import ablation_figures, ablation_table
 from speq.emission import emit
 from speq.parameters import ParameterError, Parameters, load
 from speq.synthesis import (
@@ -35,6 +38,7 @@ from speq.synthesis import (
     open_liberty,
     runs_of,
 )
+from speq.variants import VERIFY_ONLY, ablation
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
 
@@ -60,6 +64,13 @@ def arguments() -> argparse.Namespace:
         help="measure one row and divide it by its lanes, beside published units; means "
         "--unit row --set tokens=1 (the units compared with have no storage for more), and for a "
         "design with DRAFT --against verify-only",
+    )
+    parser.add_argument(
+        "--ablate",
+        action="store_true",
+        help="what each mode costs: measure the array with VERIFY alone, with DRAFT of 1 and of 4 "
+        "lanes, with MIDDLE, with QSpec's two modes, and with all; not with --against, --per-lane "
+        "or --unit",
     )
     parser.add_argument(
         "--liberty",
@@ -89,6 +100,9 @@ def run() -> None:
     """Measure, show, write."""
     options = arguments()
     design = _cli.design_of(options)
+    if options.ablate:
+        ablate(options, design)
+        return
     if options.per_lane:
         design = design.replace(tokens=1)
     unit = "row" if options.per_lane and options.unit is None else options.unit
@@ -107,16 +121,43 @@ def run() -> None:
     show(designs, areas, figures)
 
 
+def ablate(options: argparse.Namespace, design: Parameters) -> None:
+    """Measure the variants of a design, show, write."""
+    if options.against or options.per_lane or options.unit:
+        raise ParameterError(
+            "--ablate measures whole arrays against the FP16-only one: leave out --against, "
+            "--per-lane and --unit"
+        )
+    variants = ablation(design)
+    libraries = find_libraries(options)
+    with tempfile.TemporaryDirectory(prefix="speq-") as name:
+        jobs = [
+            dataclasses.replace(
+                job_for(variant, None, Path(name) / variant.name, options, libraries), parts=False
+            )
+            for variant in variants.values()
+        ]
+        with _cli.progress(runs_of(jobs), "synthesis") as step:
+            areas = dict(zip(variants, measure_all(jobs, progress=step), strict=True))
+    figures = ablation_figures(variants, areas)
+    first = areas[VERIFY_ONLY]
+    record = {"yosys": first.yosys, "switches": dataclasses.asdict(first.switches)}
+    _cli.write_json(options.json, record | {"variants": figures})
+    print_table(
+        f"What each mode costs ({first.switches}; Yosys {first.yosys})", ablation_table(figures)
+    )
+
+
 def other_design(options: argparse.Namespace, design: Parameters) -> Parameters | None:
     """The design to compare with, None for no comparison."""
     if options.against is None:
-        return design.verify_only() if options.per_lane and design.drafts else None
+        return design.verify_only() if options.per_lane and design.has_low_bits else None
     if options.against != "verify-only":
         return load(options.against)
-    if not design.drafts:
+    if not design.has_low_bits:
         raise ParameterError(
             f"design {design.name!r} is FP16-only already: --against verify-only needs a design "
-            f"whose modes have draft"
+            f"with another mode"
         )
     return design.verify_only()
 

@@ -31,11 +31,11 @@ LIBRARY = (Path(__file__).parents[1] / "data" / "toy.lib").read_text()
 
 
 def emit(parameters, directory):
-    """A small stand-in: designs with DRAFT have somewhat more logic than those without."""
+    """A small stand-in: designs with weights of 4 bits have somewhat more logic than others."""
     top = f"speq_{parameters.name}"
     directory.mkdir(parents=True)
     verilog = directory / f"{top}.v"
-    extra = " & {8{a[0]}}" if parameters.drafts else ""
+    extra = " & {8{a[0]}}" if parameters.has_nibbles else ""
     text = (LANE + ROW + TOP).replace("{top}", top).replace("{width}", "3")
     verilog.write_text(text.replace("{extra}", extra))
     return SimpleNamespace(verilog=verilog, top=top)
@@ -162,3 +162,30 @@ def test_a_design_that_does_not_exist_is_one_line(monkeypatch, capsys):
         synth_area._cli.main(synth_area.run)
     assert exited.value.code == 2
     assert capsys.readouterr().err.startswith("error: design 'huge' is neither a preset")
+
+
+def test_each_mode_is_measured_against_verify_alone(measure, liberty):
+    record, printed = measure("tiny", "--ablate", liberty)
+    variants = record["variants"]
+    assert list(variants) == [
+        "verify only", "+draft(1)", "+draft(4)", "+middle", "+qspec", "all",
+    ]  # fmt: skip
+    reference = variants["verify only"]
+    assert set(reference["ratio"].values()) == {1.0, None}  # the toy library gives no delay
+    for label, entry in variants.items():
+        larger = label not in ("verify only", "+middle")
+        assert (entry["transistors"] > reference["transistors"]) == larger
+        ratio = entry["transistors"] / reference["transistors"]
+        assert entry["ratio"]["transistors"] == pytest.approx(ratio, abs=1e-4)
+        assert entry["area_library"] == "toy"
+        assert label in printed
+    assert variants["all"]["modes"]["qverify"]["macs_per_cycle"] == 32
+    assert variants["all"]["modes"]["middle"]["bits_per_weight"] == 8
+    rate = variants["+draft(4)"]["modes"]["draft"]
+    wanted = 64 / variants["+draft(4)"]["transistors"] * 1e6
+    assert rate["macs_per_cycle_per_million_transistors"] == pytest.approx(wanted, abs=0.01)
+
+
+def test_an_ablation_is_of_whole_arrays(measure):
+    with pytest.raises(ValueError, match="leave out --against, --per-lane and --unit"):
+        measure("tiny", "--ablate", "--unit", "pe")
