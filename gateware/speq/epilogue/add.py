@@ -58,9 +58,7 @@ def align(m: Module, a: Value, b: Value) -> data.View:
     distance = Signal(8, name="distance")
     m.d.comb += distance.eq(large.effective_exponent - small.effective_exponent)
     far = distance[5:].any()
-    aligned, lost = shift_right(
-        m, Cat(Const(0, EXTRA_BITS - 1), small.significand), distance[:5]
-    )
+    aligned, lost = shift_right(m, Cat(Const(0, EXTRA_BITS - 1), small.significand), distance[:5])
     near = Cat(lost, aligned) & (~far).replicate(DIGITS - 1)
     addend = Cat(near[0] | (far & small.significand.any()), near[1:])
 

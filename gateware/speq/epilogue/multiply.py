@@ -1,14 +1,17 @@
 """FP32 times FP32, rounded to nearest even: two halves, with a register between them if wanted.
 
 The first half multiplies significands, the second rounds. A subnormal factor is normalised before
-the multiplication, which takes one shifter of 24 bits: of two subnormal factors the product is below
-half the least subnormal in any case, so only one has to be.
+the multiplication. One shifter does: the product of two subnormals is far below half the least
+subnormal in any case.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
+from amaranth.lib.wiring import In, Out
+
 from speq.arithmetic import compress, digit_rows
+from speq.block import Block
 from speq.epilogue.floats import (
     SIGNIFICAND_BITS,
     Fp32,
@@ -16,8 +19,9 @@ from speq.epilogue.floats import (
     shift_left_to,
     shift_right,
 )
+from speq.parameters import Parameters
 
-__all__ = ["ProductFields", "product", "round_product"]
+__all__ = ["Multiply", "ProductFields", "product", "round_product"]
 
 PRODUCT_BITS = 2 * SIGNIFICAND_BITS
 KEPT_BITS = SIGNIFICAND_BITS + 2
@@ -48,6 +52,29 @@ class ProductFields(data.Struct):
     sign: 1
     nan: 1
     infinite: 1
+
+
+class Multiply(Block):
+    """The first half: :func:`product`, without registers.
+
+    Members
+    -------
+    a, b : 32 bits
+        FP32 patterns.
+    exact : struct
+        :class:`ProductFields`.
+    """
+
+    stem = "epilogue_multiply"
+    clocked = False
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters, {"a": In(32), "b": In(32), "exact": Out(ProductFields)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.exact.eq(product(m, self.a, self.b))
+        return m
 
 
 def product(m: Module, a: Value, b: Value) -> data.View:
