@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Emit a design, simulate its Verilog on real weights, compare with the golden model.
 
-An array takes a tile in DRAFT, in VERIFY, and in blocks whose mode changes from one to the next,
+An array takes a tile in each of its modes, and in blocks whose mode changes from one to the next,
 beside the same blocks grouped by mode. An accelerator takes a whole layer from memory models, in
 DRAFT, in VERIFY, and in three jobs DRAFT, VERIFY, DRAFT. Everything is written to build/<name>. The
 exit status is 1 if a result differs.
@@ -9,7 +9,7 @@ exit status is 1 if a result differs.
   python scripts/run_sim.py tiny
   python scripts/run_sim.py --unit accelerator --layer 576x1536 --json layer.json
   python scripts/run_sim.py hw/small.toml --set draft_lanes=1 --mode draft --simulator verilator
-  python scripts/run_sim.py tiny --waves
+  python scripts/run_sim.py tiny --set "modes=['verify', 'qdraft', 'qverify']" --waves
 """
 
 import argparse
@@ -21,6 +21,7 @@ from rich.table import Table
 import _accelerator
 import _cli
 from speq.emission import emit
+from speq.modes import MODES
 from speq_sim.benches.accelerator.layer import GATE, MEMORIES
 from speq_sim.benches.compiled import CompiledError
 from speq_sim.benches.finding import SimulatorError
@@ -36,7 +37,7 @@ ERRORS = (SimulatorError, SimulationError, CompiledError, CompilerError)
 DEFAULTS = {"array": "tiny", "accelerator": "edge"}
 """Designs that show what each unit does within minutes."""
 
-RUNS = ("draft", "verify", "changing")
+RUNS = (*MODES, "changing")
 
 
 def arguments() -> argparse.Namespace:

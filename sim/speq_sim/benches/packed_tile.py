@@ -12,6 +12,7 @@ from speq.formats import Family, decode, family, from_planes
 from speq.formats.codec import draft_codes
 from speq.formats.packing import pack
 from speq.parameters import Parameters
+from speq_sim.golden import nibbles_of, quantise_activations
 from speq_sim.jobs import Job
 
 __all__ = ["PackedTile", "cut", "read"]
@@ -76,7 +77,7 @@ class PackedTile:
         )
 
     def job(self, mode: str, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
-        """The product of some rows and inputs in a mode."""
+        """The product of some rows and inputs in VERIFY, DRAFT or MIDDLE."""
         rest = (
             self.activations[:, depth],
             self.family,
@@ -86,13 +87,30 @@ class PackedTile:
         )
         if mode == "draft":
             return Job.draft(draft_codes(self.words[rows, depth]), *rest)
-        return Job.packed(self.values[rows, depth], *rest)
+        make = Job.middle if mode == "middle" else Job.packed
+        return make(self.values[rows, depth], *rest)
 
     def plain_job(self, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
         """The same product for a design without a decoder, of unpacked weights."""
-        power = self.row_exponents[rows, None].astype(int) - self.shifts[None, depth]
-        weights = np.ldexp(self.values[rows, depth].astype(np.float64), -power)
-        return Job.plain(weights.astype(np.float16), self.activations[:, depth])
+        return Job.plain(self.weights()[rows, depth], self.activations[:, depth])
+
+    def integer_job(self, mode: str, rows: slice = slice(None), depth: slice = slice(None)) -> Job:
+        """The same product in QDRAFT or QVERIFY, less the scales.
+
+        Weights are rounded to INT4, the largest of each row to 7. QDRAFT takes activations
+        quantised per token, QVERIFY takes them as they are.
+        """
+        weights = self.weights().astype(np.float64)
+        largest = np.abs(weights).max(axis=1, keepdims=True)
+        integers = np.rint(7 * weights / np.where(largest, largest, 1)).astype(np.int8)
+        verify = mode == "qverify"
+        activations = self.activations if verify else quantise_activations(self.activations)[0]
+        return Job.integer(nibbles_of(integers[rows, depth]), activations[:, depth], verify=verify)
+
+    def weights(self) -> NDArray[np.float16]:
+        """The weights that were packed, N x K."""
+        power = self.row_exponents[:, None].astype(int) - self.shifts[None, :]
+        return np.ldexp(self.values.astype(np.float64), -power).astype(np.float16)
 
 
 def read(path: Path, parameters: Parameters) -> PackedTile:

@@ -1,4 +1,4 @@
-"""A real weight tile through an emitted design: DRAFT, VERIFY, and the mode changing on every tile.
+"""A real weight tile through an emitted design: each mode, and the mode changing on every tile.
 
 The weights are packed as a user would pack them; activations are real too. Results are compared bit
 for bit with the golden model, cycles are counted by the monitors in simulation.
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from speq.modes import INTEGER_MODES
 from speq.parameters import Parameters
 from speq.yosys import yosys_version
 from speq_sim.benches.cases import STREAMS, Case
@@ -72,8 +73,8 @@ def simulate(
     folder : Path
         Where everything of the simulation is written.
     modes : sequence of str, optional
-        Runs to make: ``"draft"``, ``"verify"``, ``"changing"`` (with its control ``"grouped"``: the
-        same tiles, all of DRAFT first); by default all that the design has.
+        Runs to make: modes of the design, and ``"changing"`` (with its control ``"grouped"``: the
+        same tiles, mode after mode); by default all that the design has.
     simulator : str, optional
         ``"icarus"``, ``"verilator"`` (both under cocotb, streams monitored) or :data:`COMPILED`;
         by default Icarus, and where it is missing the compiled one.
@@ -193,12 +194,12 @@ def _play_compiled(
 def _runs(
     parameters: Parameters, tile: PackedTile, modes: Sequence[str] | None
 ) -> dict[str, list[Job]]:
-    if not parameters.drafts:
-        runs = {"verify": [tile.plain_job()]}
-    else:
-        runs = {mode: [tile.job(mode)] for mode in ("draft", "verify")}
-        blocks = _blocks(parameters, tile)
-        runs["changing"] = [job for pair in zip(*blocks, strict=True) for job in pair]
+    # Drafts first, what verifies them last.
+    order = (*(mode for mode in parameters.modes if mode != "verify"), "verify")
+    runs = {mode: [_job(parameters, tile, mode)] for mode in order}
+    if len(order) > 1:
+        blocks = _blocks(parameters, tile, order)
+        runs["changing"] = [job for jobs in zip(*blocks, strict=True) for job in jobs]
         runs["grouped"] = [job for jobs in blocks for job in jobs]
     unknown = sorted(set(modes or ()) - set(runs))
     if unknown:
@@ -210,23 +211,35 @@ def _runs(
     return {name: jobs for name, jobs in runs.items() if name in wanted}
 
 
-def _blocks(parameters: Parameters, tile: PackedTile) -> tuple[list[Job], list[Job]]:
-    """Equally many blocks of the tile, one array tile each, in DRAFT and in VERIFY."""
+def _job(
+    parameters: Parameters,
+    tile: PackedTile,
+    mode: str,
+    rows: slice = slice(None),
+    depth: slice = slice(None),
+) -> Job:
+    """The product of some rows and inputs in a mode, in the form that the design takes."""
+    if mode in INTEGER_MODES:
+        return tile.integer_job(mode, rows, depth)
+    return tile.job(mode, rows, depth) if parameters.packs else tile.plain_job(rows, depth)
+
+
+def _blocks(parameters: Parameters, tile: PackedTile, modes: Sequence[str]) -> list[list[Job]]:
+    """For each mode equally many blocks of the tile, one array tile each."""
     down, across = tile.words.shape
-    drafts, verifies = (
-        [
-            tile.job(
-                mode,
-                slice(row, row + parameters.rows),
-                slice(start, start + parameters.tile_depth(mode)),
-            )
+    corners = {
+        mode: [
+            (slice(row, row + parameters.rows), slice(start, start + parameters.tile_depth(mode)))
             for row in range(0, down, parameters.rows)
             for start in range(0, across, parameters.tile_depth(mode))
         ]
-        for mode in ("draft", "verify")
-    )
-    count = min(len(drafts), len(verifies), CHANGES)
-    return drafts[:count], verifies[:count]
+        for mode in modes
+    }
+    count = min(CHANGES, *map(len, corners.values()))
+    return [
+        [_job(parameters, tile, mode, *corner) for corner in corners[mode][:count]]
+        for mode in modes
+    ]
 
 
 def _figures(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats import Family, family
+from speq.modes import INTEGER_MODES
 from speq.parameters import Parameters
 from speq_sim.benches.cases import STREAMS, Case
 from speq_sim.benches.payload import Design
@@ -82,13 +83,18 @@ def random_job(
 ) -> Job:
     """One job of the given shape; what is not given is drawn.
 
-    A VERIFY job is of plain or packed weights; shifts and row exponents of the others are often at
-    the ends of their ranges.
+    A VERIFY job is of plain or packed weights; shifts and row exponents of packed ones are often at
+    the ends of their ranges. A QDRAFT job of no given kind has INT4 activations half of the time.
     """
     kinds = [kind or str(random.choice(KINDS)) for _ in range(2)]
     activations = operands(random, kinds[0], (tokens, depth))
+    if mode in INTEGER_MODES:
+        if mode == "qdraft" and kind is None and random.random() < 0.5:
+            activations = random.integers(-8, 8, (tokens, depth)).astype(np.float16)
+        nibbles = _nibbles(random, (outputs, depth))
+        return Job.integer(nibbles, activations, verify=mode == "qverify")
     if plain is None:
-        plain = not parameters.drafts or (mode == "verify" and random.random() < 0.3)
+        plain = mode == "verify" and (not parameters.packs or random.random() < 0.3)
     if plain:
         return Job.plain(_facing(random, kinds, outputs, depth, below_two=False), activations)
     code = _family(parameters)
@@ -98,10 +104,12 @@ def random_job(
     near = random.random(outputs) < 0.5
     exponents = np.where(near, random.integers(-8, 9, outputs), exponents)
     if mode == "draft":
-        nibbles = random.integers(0, 16, (outputs, depth), np.uint8)
-        return Job.draft(nibbles, activations, code, tables, shifts, exponents)
+        return Job.draft(
+            _nibbles(random, (outputs, depth)), activations, code, tables, shifts, exponents
+        )
     values = _facing(random, kinds, outputs, depth, below_two=True)
-    return Job.packed(values, activations, code, tables, shifts, exponents)
+    make = Job.middle if mode == "middle" else Job.packed
+    return make(values, activations, code, tables, shifts, exponents)
 
 
 def random_jobs(
@@ -118,7 +126,7 @@ def random_jobs(
     """
     modes = parameters.modes
     if largest is None:
-        deepest = 3 * parameters.tile_depth(modes[-1])
+        deepest = 3 * max(parameters.tile_depth(mode) for mode in modes)
         largest = (2 * parameters.tokens + 1, 3 * parameters.rows, deepest)
     return [
         random_job(
@@ -171,6 +179,10 @@ def _facing(
     if kinds[0] == "cancelling" and depth > 1:
         weights[:, 1::2] = weights[:, : depth // 2 * 2 : 2]
     return weights
+
+
+def _nibbles(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    return random.integers(0, 16, shape, np.uint8)
 
 
 def _with_ends(random: np.random.Generator, low: int, high: int, count: int) -> NDArray[np.integer]:
