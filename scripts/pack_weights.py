@@ -2,8 +2,9 @@
 
 Reads safetensors, the index of a sharded model (*.index.json), and GGUF. Every tensor unpacks to
 the same bytes. BF16 and FP32 tensors are packed where powers of two make every stored weight exact
-in FP16; what cannot be packed is kept, and the report says why. Peak memory follows the largest
-tensor, not the model.
+in FP16; what cannot be packed is kept, and the report says why. With --int4, matrices become INT4
+with FP16 scales instead (QSpec), which is lossy; embeddings and LM heads stay FP16. Peak memory
+follows the largest tensor, not the model.
 """
 
 import argparse
@@ -16,26 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 import _cli
+import _pack_int4
+from _pack_report import show
 from speq.formats import pack, unpack
 from speq.formats.container import read_weights
 from speq.formats.exponents import Exponents, plot_exponents
-from speq.formats.model import (
-    Options,
-    TensorReport,
-    draft_bits_per_weight,
-    pack_model,
-    verify_model,
-)
+from speq.formats.model import Options, draft_bits_per_weight, pack_model, verify_model
 from speq.formats.sources import open_source
 from speq.formats.tables import Family, family
 from speq.parameters import TABLE_NAMES, Parameters, load
 
 BENCHMARK_SHAPE = (4096, 4096)
 BENCHMARK_RUNS = 5
+
+STORED = ("packed", "int4", "plain", "as it is")
+"""What may become of a tensor."""
 
 NEXT_TO_OUT = Path()
 """Stands for --plot without a path."""
@@ -61,9 +60,10 @@ def peak_memory() -> int:
 def pack_file(arguments: argparse.Namespace, members: Family) -> dict[str, Any]:
     """Pack a model, write the result, verify and plot it where asked; the figures of the report."""
     memory = peak_memory()
+    int4 = _pack_int4.options(arguments)
     source = open_source(arguments.input)
     importance = read_weights(arguments.importance) if arguments.importance else {}
-    options = Options(not arguments.no_columns, arguments.round, importance)
+    options = Options(not arguments.no_columns, arguments.round, importance, int4)
     exponents = Exponents() if arguments.plot else None
     steps = len(source.tensors) * (2 if arguments.verify else 1)
     with _cli.progress(steps, "packing") as step:
@@ -96,10 +96,11 @@ def pack_file(arguments: argparse.Namespace, members: Family) -> dict[str, Any]:
         "peak_memory_bytes": peak,
         "peak_memory_per_largest_tensor": round(peak / largest, 2) if largest else None,
         "tensors_stored": {
-            kind: sum(r.stored == kind for r in reports) for kind in ("packed", "plain", "as it is")
+            kind: sum(report.stored == kind for report in reports) for kind in STORED
         },
         "tensors_rounded": sum(r.rounding is not None for r in reports),
         "draft_bits_per_weight": round(draft_bits_per_weight(reports), 3),
+        "int4": _pack_int4.figures(options.int4, reports),
         "remarks": list(source.remarks),
         "tensors": [report.as_dict() for report in reports],
     }
@@ -113,57 +114,6 @@ def pack_file(arguments: argparse.Namespace, members: Family) -> dict[str, Any]:
         figures["plot"] = path.name
     show(figures, reports)
     return figures
-
-
-def show(figures: dict[str, Any], reports: list[TensorReport]) -> None:
-    """Print the report."""
-    table = Table(title=f"{escape(figures['output'])}, family {figures['family']}")
-    for column, justify in (
-        ("tensor", "left"), ("shape", "right"), ("t + r", "right"), ("rows per table", "left"),
-        ("draft dB", "right"), ("middle dB", "right"), ("remark", "left"),
-    ):  # fmt: skip
-        table.add_column(column, justify=justify)
-    for report in reports:
-        table.add_row(*(escape(text) for text in cells(report)))
-    _cli.console.print(table)
-    stored = figures["tensors_stored"]
-    lines = [
-        f"{stored['packed']} tensors packed, {stored['plain']} plain FP16, {stored['as it is']} "
-        f"as they are, {figures['tensors_rounded']} rounded to FP16; a draft pass reads "
-        f"{figures['draft_bits_per_weight']:.2f} bits per weight over the whole model",
-        f"{figures['input_bytes'] / 1e6:.1f} MB to {figures['output_bytes'] / 1e6:.1f} MB in "
-        f"{figures['seconds']:.1f} s ({figures['gb_per_s']:.3f} GB/s of FP16); peak memory "
-        f"{figures['peak_memory_bytes'] / 1e6:.0f} MB, largest tensor "
-        f"{figures['largest_tensor_bytes'] / 1e6:.1f} MB",
-        *figures["remarks"],
-    ]
-    if figures["verified"]:
-        rounded = ", those rounded to their rounded ones" if figures["tensors_rounded"] else ""
-        lines.append(f"verified: every tensor unpacks to the same bytes{rounded}")
-    for line in lines:
-        _cli.console.print(escape(line), highlight=False, soft_wrap=True)
-
-
-def cells(report: TensorReport) -> list[str]:
-    """The row of a tensor in the printed table."""
-    remarks = [report.origin] if report.origin else []
-    if report.rounding is not None:
-        remarks.append(f"largest relative error {report.rounding.largest_relative_error:.1e}")
-    name = "".join(letter if letter.isprintable() else "?" for letter in report.name)
-    shape = "x".join(map(str, report.shape))
-    if report.stored != "packed":
-        remark = ", ".join([f"{report.stored}: {report.reason}", *remarks])
-        return [name, shape, "", "", "", "", remark]
-    if report.columns_scaled:
-        remarks.append(f"{report.columns_scaled} columns scaled")
-    low, high = (report.t + row for row in report.row_exponents)
-    places = f"{low}" if low == high else f"{low}..{high}"
-    uses = " ".join(map(str, report.rows_per_table))
-    ratios = [
-        f"{ratio:.2f}" if np.isfinite(ratio) else "exact"
-        for ratio in (report.draft_sqnr_db, report.middle_sqnr_db)
-    ]
-    return [name, shape, places, uses, *ratios, ", ".join(remarks)]
 
 
 def benchmark(members: Family) -> dict[str, Any]:
@@ -240,6 +190,7 @@ def main() -> None:
         "--plot", metavar="PATH", type=Path, nargs="?", const=NEXT_TO_OUT,
         help="draw the exponents before and after scaling as PNG (without PATH: next to OUT)",
     )  # fmt: skip
+    _pack_int4.add_arguments(parser)
     parser.add_argument("--no-columns", action="store_true", help="never scale columns")
     parser.add_argument(
         "--benchmark", action="store_true",
@@ -248,7 +199,9 @@ def main() -> None:
     arguments = parser.parse_args()
     name = load(arguments.design).family if arguments.design else arguments.family
     members = family(name or default_family())
-    if arguments.benchmark:
+    if arguments.compare:
+        figures = _pack_int4.compare(arguments)
+    elif arguments.benchmark:
         if arguments.input or arguments.output:
             raise ValueError("--benchmark packs no file: leave out IN and OUT")
         figures = benchmark(members)

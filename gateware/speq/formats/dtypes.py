@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from speq.formats.errors import FormatError
 
-__all__ = ["BITS", "NUMPY_TYPES", "WIDE", "dtype_name", "number_of_bytes", "typed"]
+__all__ = ["BITS", "NUMPY_TYPES", "WEIGHT_TYPES", "WIDE", "dtype_name", "number_of_bytes", "typed"]
 
 BITS: dict[str, int] = {
     "BOOL": 8,
@@ -62,6 +62,9 @@ NUMPY_TYPES: dict[str, np.dtype] = {
 
 WIDE = ("BF16", "F32")
 """Types whose weights are packed where powers of two make them exact in FP16."""
+
+WEIGHT_TYPES = ("F16", *WIDE)
+"""Types that are packed, or quantised."""
 
 _NAMES = {dtype: name for name, dtype in NUMPY_TYPES.items()}
 

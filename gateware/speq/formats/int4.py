@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speq.formats.codec import pack_nibbles, row_blocks, unpack_nibbles
-from speq.formats.dtypes import NUMPY_TYPES
+from speq.formats.dtypes import NUMPY_TYPES, WEIGHT_TYPES
 from speq.formats.errors import FormatError, QuantisationError
 
 __all__ = [
@@ -191,7 +191,7 @@ def quantise_int4(weights: ArrayLike, group: int = 0, clip: str = "none") -> Int
     """
     check_scheme(group, clip)
     weights = np.asarray(weights)
-    if weights.dtype not in (NUMPY_TYPES[name] for name in ("F16", "BF16", "F32")):
+    if weights.dtype not in (NUMPY_TYPES[name] for name in WEIGHT_TYPES):
         raise FormatError(
             f"weights have dtype {weights.dtype}, but must be float16, bfloat16 or float32"
         )

@@ -3,6 +3,7 @@
 import dataclasses
 from fnmatch import fnmatchcase
 
+from speq.formats.dtypes import WEIGHT_TYPES
 from speq.formats.errors import QuantisationError
 from speq.formats.int4 import Int4Tensor, check_scheme, quantise_int4
 from speq.formats.packed_reader import PackedReader
@@ -41,6 +42,11 @@ class Int4Options:
 
     def __post_init__(self) -> None:
         check_scheme(self.group, self.clip)
+
+    def covers(self, tensor: SourceTensor) -> bool:
+        """Whether a tensor is a matrix of weights that does not stay FP16."""
+        weights = tensor.dtype in WEIGHT_TYPES and len(tensor.shape) == 2
+        return weights and self.why_fp16(tensor.name) is None
 
     def why_fp16(self, name: str) -> str | None:
         """Why a matrix stays FP16 by its name, or None."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speq.formats.dtypes import WIDE
+from speq.formats.dtypes import WEIGHT_TYPES
 from speq.formats.errors import FormatError, InexactError
 from speq.formats.exponents import Exponents
 from speq.formats.int4_model import Int4Options, add_int4, quantised, same_int4
@@ -22,8 +22,6 @@ from speq.formats.tables import Family
 from speq.formats.wide import Rounding, round_to_half
 
 __all__ = ["Options", "TensorReport", "draft_bits_per_weight", "pack_model", "verify_model"]
-
-_PACKED_TYPES = ("F16", *WIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +157,8 @@ def _pack_one(
 ) -> TensorReport:
     report = TensorReport(tensor.name, tensor.shape, tensor.dtype, "as it is", 0, 0)
     report = dataclasses.replace(report, origin=tensor.origin)
-    reason = f"its type is {tensor.dtype}, and only {', '.join(_PACKED_TYPES)} are packed"
-    if tensor.dtype in _PACKED_TYPES:
+    reason = f"its type is {tensor.dtype}, and only {', '.join(WEIGHT_TYPES)} are packed"
+    if tensor.dtype in WEIGHT_TYPES:
         plain = None
         if options.int4 is not None and len(tensor.shape) == 2:
             integers, plain = quantised(tensor, options.int4)

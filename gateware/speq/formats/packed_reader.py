@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.codec import Planes, check_choice
-from speq.formats.dtypes import WIDE, typed
+from speq.formats.dtypes import WEIGHT_TYPES, typed
 from speq.formats.errors import FormatError
 from speq.formats.int4 import Int4Tensor, check_scheme
 from speq.formats.packed import PackedTensor, unpack
@@ -219,7 +219,7 @@ class PackedReader:
             )
         dtype = entry.get("dtype")
         texts = (entry.get(key, "") for key in ("plain", "origin"))
-        if dtype not in ("F16", *WIDE) or not all(isinstance(text, str) for text in texts):
+        if dtype not in WEIGHT_TYPES or not all(isinstance(text, str) for text in texts):
             raise FormatError("its entry is damaged: pack the model again")
         if "plain" in entry:
             self._check_part(name, "F16", None)
