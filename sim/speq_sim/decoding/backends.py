@@ -53,9 +53,10 @@ class FastBackend:
 
     def multiply(self, name: str, x: NDArray) -> NDArray[np.float32]:
         """``float16(x) @ W.T`` [tokens, N], in float32."""
-        with np.errstate(over="ignore"):  # beyond 65504 is Inf, as in the array
+        # Beyond 65504 is Inf, and Inf times zero is NaN, as in the array.
+        with np.errstate(over="ignore", invalid="ignore"):
             rounded = x.astype(np.float16).astype(np.float32)
-        return rounded @ self._matrices[name].T
+            return rounded @ self._matrices[name].T
 
 
 class WideBackend:

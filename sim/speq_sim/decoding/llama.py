@@ -44,6 +44,8 @@ class Llama:
         """An empty cache for this model, of `capacity` positions (by default its context)."""
         return KVCache(self.config, capacity, self.dtype)
 
+    # What overflows ends in a logit of Inf or NaN, which is an error of its own.
+    @np.errstate(over="ignore", invalid="ignore")
     def forward(self, tokens: ArrayLike, cache: KVCache) -> NDArray:
         """Run the tokens that follow what the cache holds, and add them to it.
 

@@ -23,11 +23,11 @@ from speq_sim.decoding.readers import load_model
 from speq_sim.decoding.rotation import AttentionRotation, Rotation
 from speq_sim.decoding.weights import LlamaWeights
 
-__all__ = ["crest_lines", "measure_speed", "prompt_tokens"]
+__all__ = ["crest_lines", "main", "measure_speed", "prompt_tokens"]
 
-_TURN = "<|im_start|>user Ċ Tell Ġme Ġabout Ġthe Ġsea . <|im_end|> Ċ <|im_start|> ass istant Ċ"
+_CHAT = "<|im_start|> user Ċ Tell Ġme Ġabout Ġthe Ġsea . <|im_end|> Ċ <|im_start|> ass istant Ċ"
 _PROMPTS = {
-    "smollm2-135m": tuple(_TURN.replace(">user", "> user").split()),
+    "smollm2-135m": tuple(_CHAT.split()),
     "stories15m": ("\n<s>\n", " Once", " upon", " a", " time"),
 }
 """Prompts as texts of tokens."""
@@ -94,7 +94,17 @@ def _crests(inputs: dict[str, NDArray[np.float16]], part: str) -> NDArray[np.flo
     return np.concatenate([crest(x) for name, x in inputs.items() if name.endswith(f".{part}")])
 
 
-def _main() -> None:
+def _text(weights: LlamaWeights, tokens: list[int]) -> str:
+    """Tokens for a reader: their texts, or their numbers where the model has no texts."""
+    if not weights.tokens:
+        return ",".join(map(str, tokens))
+    text = "".join(weights.tokens[number] for number in tokens)
+    # How vocabularies of byte-level BPE write a space and a line feed.
+    return text.replace("\u0120", " ").replace("\u010a", "\n")
+
+
+def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -119,12 +129,12 @@ def _main() -> None:
     print(
         f"{weights.origin}: {decoding:.1f} tokens/s one by one, {prefill:.0f} tokens/s in prefill"
     )
-    print(" ".join(weights.tokens[number] for number in found) if weights.tokens else found)
+    print(_text(weights, found))
     print("\n".join(crest_lines(weights, prompt + found, arguments.attention)))
 
 
 if __name__ == "__main__":
     try:
-        _main()
+        main()
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from speq.formats.dtypes import dtype_name
 from speq_sim.decoding.config import LlamaConfig
 from speq_sim.decoding.errors import ModelError
 
@@ -56,7 +57,9 @@ def assemble(
     read : callable
         Gives the tensor of a name: those of :class:`LlamaWeights`, and ``embedding``. It is not
         asked for a tied head.
-    origin, tokens
+    origin : str
+        Where it is read from; what the rounding did is added to it.
+    tokens : tuple of str
         As in :class:`LlamaWeights`.
 
     Raises
@@ -64,6 +67,8 @@ def assemble(
     ModelError
         If a tensor has another shape than the architecture says, or does not fit into FP16.
     """
+
+    rounded: dict[str, None] = {}
 
     def checked(name: str, shape: tuple[int, ...]) -> NDArray:
         values = read(name)
@@ -74,15 +79,23 @@ def assemble(
             )
         return values
 
-    embedding = to_half("embedding", checked("embedding", (config.vocabulary, config.hidden)))
+    def half(name: str, shape: tuple[int, int]) -> NDArray[np.float16]:
+        values = checked(name, shape)
+        if values.dtype != np.float16:
+            rounded[dtype_name(values.dtype)] = None
+        return to_half(name, values)
+
+    embedding = half("embedding", (config.vocabulary, config.hidden))
     matrices = {}
     for name, shape in config.matrix_shapes().items():
         tied = name == "head" and config.tied_head
-        matrices[name] = embedding if tied else to_half(name, checked(name, shape))
+        matrices[name] = embedding if tied else half(name, shape)
     norms = {
         name: np.array(checked(name, (config.hidden,)), dtype=np.float32)
         for name in config.norm_names()
     }
+    if rounded:
+        origin = f"{origin}, rounded from {', '.join(rounded)} to FP16"
     return LlamaWeights(config, embedding, matrices, norms, origin, tokens)
 
 

@@ -61,9 +61,7 @@ def read_hugging_face(folder: Path) -> LlamaWeights:
         used.add(stored)
         return tensor_of(tensors, stored, source.name).values()
 
-    types = sorted({tensor.dtype for tensor in source.tensors} - {"F16"})
-    origin = folder.name + (f", rounded from {', '.join(types)} to FP16" if types else "")
-    model = assemble(config, read, origin)
+    model = assemble(config, read, folder.name)
     check_used(tensors, used, source.name)
     return model
 

@@ -57,7 +57,7 @@ def read_llama2c(path: Path) -> LlamaWeights:
         return values.reshape(shape)
 
     tokens = _tokens(data[end:], config.vocabulary, path.name)
-    return assemble(config, read, f"{path.name}, rounded from F32 to FP16", tokens)
+    return assemble(config, read, path.name, tokens)
 
 
 def _bytes(path: Path) -> bytes:
