@@ -7,7 +7,6 @@ subnormal in any case.
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
-
 from amaranth.lib.wiring import In, Out
 
 from speq.arithmetic import compress, digit_rows
