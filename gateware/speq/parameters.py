@@ -426,7 +426,7 @@ def check_accelerator(parameters: Parameters) -> None:
     Raises
     ------
     ParameterError
-        If the memory port is no AXI width, or does not fill rows evenly.
+        If the memory port is no AXI width, or does not fill rows evenly, or INT4 modes stand alone.
     """
     words = parameters.port_words
     if words not in (2, 4, 8, 16, 32, 64):
@@ -438,6 +438,11 @@ def check_accelerator(parameters: Parameters) -> None:
         raise ParameterError(
             f"port_words is {words}, but must divide columns = {parameters.columns} in an "
             f"accelerator: lower it, or use the array without a bus"
+        )
+    if parameters.integers and not parameters.packs:
+        raise ParameterError(
+            f"modes is {list(parameters.modes)!r}, but an accelerator reads INT4 weights laid out "
+            f'like packed ones: add "draft" or "middle", or use the array without a bus'
         )
 
 

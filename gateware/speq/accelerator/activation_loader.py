@@ -12,7 +12,7 @@ __all__ = ["ActivationLoader", "lines", "rows_per_line"]
 
 
 def rows_per_line(parameters: Parameters) -> int:
-    """Rows (C*L values) of one token's inputs in one group: 4/L, or 1 without DRAFT."""
+    """Rows (C*L values) of one token's inputs in one group: 4/L, or 1 if FP16-only."""
     return parameters.group_inputs // parameters.activations_per_beat
 
 

@@ -1,14 +1,14 @@
 """Activation player: which row of activations goes to the array in each cycle."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from speq.accelerator.activation_loader import lines, rows_per_line
-from speq.accelerator.layouts import OUTPUT_TILE_BITS, play_job
+from speq.accelerator.layouts import OUTPUT_TILE_BITS, at_last, group_tiles, play_job
 from speq.layouts import Mode
-from speq.parameters import DRAFTS_PER_WORD, Parameters
+from speq.parameters import Parameters
 
 __all__ = ["ActivationPlayer", "read_layout"]
 
@@ -25,10 +25,11 @@ def read_layout(parameters: Parameters) -> data.StructLayout:
     renew : 1 bit
         The first beat of a job with a packet of its own: reading moves on to the next bank.
     row : unsigned
-        Row of the line; this and the rest with DRAFT only.
+        Row of the line; this and the rest are not in FP16-only designs.
+    single : 1 bit
+        One of each column's L values is wanted: VERIFY and MIDDLE.
     lane : unsigned
-        VERIFY: which of each column's L values.
-    mode : Mode
+        Which it is; else the first wanted, 2 for the second half of four values in QVERIFY.
     group : unsigned
         Which group of the shifts.
     plain : 1 bit
@@ -37,11 +38,11 @@ def read_layout(parameters: Parameters) -> data.StructLayout:
         The first beat of a job with shifts.
     """
     fields: dict[str, object] = {"line": range(lines(parameters)), "last": 1, "renew": 1}
-    if parameters.drafts:
+    if parameters.packs:
         fields |= {
             "row": range(rows_per_line(parameters)),
+            "single": 1,
             "lane": range(parameters.lanes),
-            "mode": Mode,
             "group": range(lines(parameters)),
             "plain": 1,
             "renew_shifts": 1,
@@ -52,9 +53,10 @@ def read_layout(parameters: Parameters) -> data.StructLayout:
 class ActivationPlayer(wiring.Component):
     """Walks through the rows of each job: one beat per cycle, no gap inside or between jobs.
 
-    For each output tile, for each group: DRAFT takes each token's 4/L rows in turn, VERIFY each
-    quarter of the group from every token in turn. The line of token m and group g is
-    ``m * groups + g``.
+    For each output tile, for each group, for each of its tiles in the job's mode, for each token:
+    the beats that the token takes of the tile. A beat is a row (DRAFT, QDRAFT), a row or half of
+    each four of its values (QVERIFY), or a quarter of the group: VERIFY has one in a tile, MIDDLE
+    two. The line of token m and group g is ``m * groups + g``.
 
     Members
     -------
@@ -63,7 +65,7 @@ class ActivationPlayer(wiring.Component):
     waits : 1 bit, in
         The next packet is complete. Stays high until a beat with `renew`.
     shifts_wait : 1 bit, in
-        The next job's shifts are complete, likewise; only with DRAFT.
+        The next job's shifts are complete, likewise; not in FP16-only designs.
     reads : stream, out
         :func:`read_layout`.
     """
@@ -75,7 +77,7 @@ class ActivationPlayer(wiring.Component):
             "waits": In(1),
             "reads": Out(stream.Signature(read_layout(parameters))),
         }
-        if parameters.drafts:
+        if parameters.packs:
             ports["shifts_wait"] = In(1)
         super().__init__(ports)
 
@@ -85,7 +87,7 @@ class ActivationPlayer(wiring.Component):
         begun = Signal()
         take = Signal()
         here = job.keep | self.waits
-        if self.parameters.drafts:
+        if self.parameters.packs:
             here = here & (job.plain | self.shifts_wait)
         m.d.comb += [
             self.reads.valid.eq(self.plays.valid & (begun | here)),
@@ -94,9 +96,8 @@ class ActivationPlayer(wiring.Component):
             read.last.eq(self._walk(m, take)),
             self.plays.ready.eq(take & read.last),
         ]
-        if self.parameters.drafts:
+        if self.parameters.packs:
             m.d.comb += [
-                read.mode.eq(job.mode),
                 read.plain.eq(job.plain),
                 read.renew_shifts.eq(~begun & ~job.plain),
             ]
@@ -106,50 +107,49 @@ class ActivationPlayer(wiring.Component):
 
     def _walk(self, m: Module, take: Value) -> Value:
         """Count beats in the mode's order; returns whether this one is the job's last."""
-        job, read = self.plays.payload, self.reads.payload
-        token = Signal(range(self.parameters.tokens))
-        group = Signal(range(lines(self.parameters)))
+        p, job, read = self.parameters, self.plays.payload, self.reads.payload
+        beat, tile = Signal(range(p.word_beats)), Signal(range(p.group_tiles))
+        token = Signal(range(p.tokens))
+        group = Signal(range(lines(p)))
         line = Signal.like(group)
-        tile = Signal(OUTPUT_TILE_BITS)
-        part_first, part_step, last_part = Signal(), Signal(), Signal()
-        last_token = token == job.last_token if self.parameters.tokens > 1 else Const(1)
-        last_group, last_tile = group + 1 == job.groups, tile + 1 == job.output_tiles
-        m.d.comb += [
-            read.line.eq(line),
-            # Either the parts of a token follow each other, or the tokens of a part.
-            part_step.eq(take & (part_first | last_token)),
-            last_part.eq(self._parts(m, part_step, part_first)),
-        ]
-        if self.parameters.drafts:
+        output_tile = Signal(OUTPUT_TILE_BITS)
+        mode = job.mode if p.packs else Const(0)
+        last_beat = at_last(beat, mode, {each: p.beats_per_token(each) for each in p.modes})
+        last_tile = at_last(tile, mode, group_tiles(p))
+        last_token = token == job.last_token if p.tokens > 1 else Const(1)
+        last_group = group + 1 == job.groups
+        last_output_tile = output_tile + 1 == job.output_tiles
+        m.d.comb += read.line.eq(line)
+        if p.packs:
             m.d.comb += read.group.eq(group)
-        with m.If(take & (last_part | ~part_first)):
+            self._place(m, tile, beat)
+        with m.If(take):
+            m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+        with m.If(take & last_beat):
             m.d.sync += [token.eq(token + 1), line.eq(line + job.groups)]
             with m.If(last_token):
-                m.d.sync += [token.eq(0), line.eq(group)]
-        with m.If(take & last_part & last_token):
+                m.d.sync += [token.eq(0), line.eq(group), tile.eq(Mux(last_tile, 0, tile + 1))]
+        group_done = last_beat & last_token & last_tile
+        with m.If(take & group_done):
             m.d.sync += [group.eq(group + 1), line.eq(group + 1)]
             with m.If(last_group):
-                m.d.sync += [group.eq(0), line.eq(0), tile.eq(Mux(last_tile, 0, tile + 1))]
-        return last_part & last_token & last_group & last_tile
+                m.d.sync += [group.eq(0), line.eq(0)]
+                m.d.sync += output_tile.eq(Mux(last_output_tile, 0, output_tile + 1))
+        return group_done & last_group & last_output_tile
 
-    def _parts(self, m: Module, step: Value, part_first: Signal) -> Value:
-        """Count the rows (DRAFT) or quarters (VERIFY) of a group; returns whether it is the last.
-
-        Drives `part_first`: whether they follow each other within a token.
-        """
-        if not self.parameters.drafts:
-            m.d.comb += part_first.eq(1)
-            return Const(1)
-        read = self.reads.payload
-        part = Signal(range(DRAFTS_PER_WORD))
-        of_row = exact_log2(rows_per_line(self.parameters))
+    def _place(self, m: Module, tile: Signal, beat: Signal) -> None:
+        """Row and lane of a beat of a tile: of its quarter, or of its part of a tile's four."""
+        mode, read = self.plays.payload.mode, self.reads.payload
+        quarter: Value = tile
+        single = mode == Mode.VERIFY
+        if self.parameters.middles:
+            middle = mode == Mode.MIDDLE
+            quarter, single = Mux(middle, Cat(beat[0], tile), tile), single | middle
         of_lane = exact_log2(self.parameters.lanes)
+        # With four lanes a row has all four, and a second beat is QVERIFY's second pair.
+        row, lane = (0, beat << 1) if self.parameters.lanes == 4 else (beat, 0)
         m.d.comb += [
-            part_first.eq(self.plays.payload.mode == Mode.DRAFT),
-            read.row.eq(Mux(part_first, part[:of_row], part[of_lane:])),
-            read.lane.eq(Mux(part_first, 0, part[:of_lane])),
+            read.single.eq(single),
+            read.row.eq(Mux(single, quarter[of_lane:], row)),
+            read.lane.eq(Mux(single, quarter[:of_lane], lane)),
         ]
-        last = part == Mux(part_first, rows_per_line(self.parameters) - 1, DRAFTS_PER_WORD - 1)
-        with m.If(step):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
-        return last

@@ -20,7 +20,7 @@ from speq.accelerator.layouts import (
 from speq.accelerator.shifts import ShiftBuffer
 from speq.arithmetic import select
 from speq.block import Block
-from speq.layouts import Mode, activation_stream, payload_shape
+from speq.layouts import activation_stream, payload_shape
 from speq.parameters import WORD_BITS, Parameters
 from speq.streams import StreamRegister
 
@@ -49,7 +49,7 @@ class ActivationBuffer(Block):
     packets : stream, in
         One packet per job without `keep`: tokens * ceil(K / W) transfers.
     shifts : stream, in
-        Shifts of each job that is not plain; only with DRAFT.
+        Shifts of each job that is not plain; not in FP16-only designs.
     beats : stream, out
         :func:`speq.layouts.activation_stream`.
     finished : 1 bit, out
@@ -70,7 +70,7 @@ class ActivationBuffer(Block):
             "finished": Out(1),
             "fault": Out(ActivationFault),
         }
-        if parameters.drafts:
+        if parameters.packs:
             ports["shifts"] = In(shift_stream(parameters))
         super().__init__(parameters, ports)
 
@@ -88,14 +88,14 @@ class ActivationBuffer(Block):
         wiring.connect(m, wiring.flipped(self.plays), player.plays)
         wiring.connect(m, player.reads, read.i)
         asked, port = player.reads.payload, memory.read_port()
-        row = Cat(asked.row, asked.line) if self.parameters.drafts else asked.line
+        row = Cat(asked.row, asked.line) if self.parameters.packs else asked.line
         m.d.comb += [
             player.waits.eq(banks.waits),
             banks.move.eq(read.take & asked.renew),
             port.en.eq(read.take),
             port.addr.eq(Cat(banks.held ^ asked.renew, row)),
         ]
-        shifts = self._shifts(m, player, read) if self.parameters.drafts else None
+        shifts = self._shifts(m, player, read) if self.parameters.packs else None
         self._give(m, read.o, port.data, shifts)
         return m
 
@@ -149,14 +149,22 @@ class ActivationBuffer(Block):
             m.d.comb += ordered.shifts.as_value().eq(Mux(read.payload.plain, 0, placed))
 
     def _order(self, read: data.View, row: data.View) -> Sequence[Value]:
-        """A row in the order of its beat: VERIFY takes one of every L consecutive values."""
+        """A row in the order of its beat: of every L consecutive values, one, a pair, or all.
+
+        The one goes to the place of its column's number, the pair to the first two of L places.
+        """
         elements = [Value.cast(element) for element in row]
-        if not self.parameters.drafts:
+        if not self.parameters.packs:
             return elements
-        lanes, draft = self.parameters.lanes, read.mode == Mode.DRAFT
-        verify = [
+        lanes = self.parameters.lanes
+        single = [
             select(elements[column * lanes : (column + 1) * lanes], read.lane)
             for column in range(self.parameters.columns)
         ]
-        chosen = [Mux(draft, *both) for both in zip(elements, verify, strict=False)]
+        if lanes == 4 and self.parameters.integers:
+            elements = [
+                Mux(read.lane[1], elements[place + 2], element) if place % 4 < 2 else element
+                for place, element in enumerate(elements)
+            ]
+        chosen = [Mux(read.single, *both) for both in zip(single, elements, strict=False)]
         return chosen + elements[len(chosen) :]

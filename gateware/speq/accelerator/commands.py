@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -23,7 +23,7 @@ _LAST_BIT = 3
 def command_layout(parameters: Parameters) -> data.StructLayout:
     """A command as software writes it: any value in any field."""
     fields: dict[str, object] = {"mode": 4, "keep": 1, "tokens": 8}
-    if parameters.drafts:
+    if parameters.packs:
         fields["plain"] = 1
     bases = data.ArrayLayout(_WRITTEN_ADDRESS_BITS, layouts.planes(parameters))
     return data.StructLayout(fields | {"inputs": 32, "output_tiles": 32, "bases": bases})
@@ -36,7 +36,7 @@ class _Sizes:
     Attributes
     ----------
     tile_beats : int
-        G: AXI beats of a plane of 4 bits per tile (of words, without DRAFT).
+        G: AXI beats of 4 bits of each weight of a group (of a tile's words, if FP16-only).
     record_beats : int
         H: AXI beats of the row records of an output tile.
     shift_beats : int
@@ -157,28 +157,32 @@ class CommandCheck(wiring.Component):
     def _beats(self, m: Module, groups: Value, plane: Value, sizes: _Sizes) -> list[Value]:
         """AXI beats of each plane, 0 for one that is not read, two cycles after `plane`."""
         p, command = self.parameters, self.command
-        if not p.drafts:
+        if not p.packs:
             return [plane]
         tiles = command.output_tiles[: layouts.OUTPUT_TILE_BITS]
         shifts, records = groups * sizes.shift_beats, tiles * sizes.record_beats
         # Neither of the two is more than the plane's weights, so two more bits hold all three.
         draft = Signal(sizes.plane_bits + 2)
         m.d.sync += draft.eq(Mux(command.plain, plane * p.group_tiles, plane + records + shifts))
-        exact = self._reads(layouts.Plane.LOW)
-        return [draft, Mux(exact, plane, 0), Mux(exact, plane << 1, 0)]
+        middle = Mux(self._reads(layouts.Plane.MIDDLE), plane, 0)
+        return [draft, middle, Mux(self._reads(layouts.Plane.LOW), plane << 1, 0)]
 
     def _reads(self, plane: layouts.Plane) -> Value:
         """Whether the command reads this plane."""
         if plane is layouts.Plane.DRAFT:
-            return Value.cast(1)
-        return (self.command.mode == Mode.VERIFY) & ~self.command.plain
+            return Const(1, 1)
+        exact = (self.command.mode == Mode.VERIFY) & ~self.command.plain
+        if plane is layouts.Plane.LOW or not self.parameters.middles:
+            return exact
+        return exact | (self.command.mode == Mode.MIDDLE)
 
     def _faults(
         self, m: Module, beats: list[Value], rows: Value, sizes: _Sizes
     ) -> dict[Rejection, Value]:
         """What may be wrong, in the order in which it is reported."""
         p, command = self.parameters, self.command
-        draft = command.mode == Mode.DRAFT if p.drafts else Value.cast(0)
+        built_in = Cat(command.mode == Mode[mode.upper()] for mode in p.modes).any()
+        verify = command.mode == Mode.VERIFY
         misaligned, beyond = [], []
         for number, count in enumerate(beats):
             base, reads = command.bases[number], self._reads(layouts.Plane(number))
@@ -193,8 +197,8 @@ class CommandCheck(wiring.Component):
             beyond.append(reads & outside)
         return {
             Rejection.STOPPED: ~self.running,
-            Rejection.MODE: ~draft & (command.mode != Mode.VERIFY),
-            Rejection.PLAIN: draft & command.plain if p.drafts else Value.cast(0),
+            Rejection.MODE: ~built_in,
+            Rejection.PLAIN: ~verify & command.plain if p.packs else Const(0, 1),
             Rejection.TOKENS: (command.tokens == 0) | (command.tokens > p.tokens),
             Rejection.INPUTS: (command.inputs == 0) | (command.inputs > MAX_PRODUCTS),
             Rejection.OUTPUT_TILES: (command.output_tiles == 0)
@@ -231,7 +235,7 @@ class CommandCheck(wiring.Component):
             "groups": groups,
             "output_tiles": command.output_tiles,
         }
-        if self.parameters.drafts:
+        if self.parameters.packs:
             common |= {"mode": command.mode, "plain": command.plain}
         return {
             "fetch": {"bases": list(command.bases), "beats": beats},

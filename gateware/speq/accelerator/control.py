@@ -199,7 +199,7 @@ class Control(Block):
 def _command(target: data.View, asked: data.View, parameters: Parameters) -> list[object]:
     """The command registers as a command."""
     fields = asked.command
-    names = ("mode", "keep", "tokens", *(("plain",) if parameters.drafts else ()))
+    names = ("mode", "keep", "tokens", *(("plain",) if parameters.packs else ()))
     statements = [target[name].eq(fields[name]) for name in names]
     statements += [
         target.inputs.eq(asked.inputs.count),

@@ -31,7 +31,7 @@ class Engine(Block):
     fetch : stream, out
         What to read for each job.
     draft, middle, low : streams, in
-        What was read; the first only in a design without DRAFT.
+        What was read; the first only in an FP16-only design.
     activations, results : streams, in and out
         :func:`speq.accelerator.layouts.packet_stream`.
     fault : ActivationFault, out
@@ -79,7 +79,7 @@ class Engine(Block):
 
         for name in plane_names(self.parameters):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(feeder, name))
-        if self.parameters.drafts:
+        if self.parameters.packs:
             wiring.connect(m, feeder.shifts, buffer.shifts)
         wiring.connect(m, feeder.tiles, array.tiles)
         wiring.connect(m, feeder.weights, array.weights)

@@ -1,13 +1,15 @@
 """Feeder: turns the planes of a job into tile headers, weight words and column shifts."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
 from speq.accelerator.layouts import (
     OUTPUT_TILE_BITS,
     RowRecord,
+    at_last,
     group_bits,
+    group_tiles,
     shift_stream,
     tile_job,
 )
@@ -38,9 +40,9 @@ class Feeder(Block):
     jobs : stream, in
         :func:`speq.accelerator.layouts.tile_job`; leaves the stream with the job's last words.
     draft, middle, low : streams, in
-        AXI beats of each plane; without DRAFT the first only, which carries plain words.
+        AXI beats of each plane; in FP16-only designs the first only, which carries plain words.
     shifts : stream, out
-        :func:`speq.accelerator.layouts.shift_stream`; only with DRAFT.
+        :func:`speq.accelerator.layouts.shift_stream`; not in FP16-only designs.
     tiles, weights : streams, out
         What the array takes.
     """
@@ -56,7 +58,7 @@ class Feeder(Block):
             "tiles": Out(tile_stream(parameters)),
             "weights": Out(weight_stream(parameters)),
         }
-        if parameters.drafts:
+        if parameters.packs:
             ports |= {
                 "middle": In(beats),
                 "low": In(beats),
@@ -72,7 +74,7 @@ class Feeder(Block):
         m.d.comb += last_group.eq(group + 1 == self.jobs.payload.groups)
         row_done = self._tiles(m, due, group, last_group)
         self._weights(m, due)
-        if not self.parameters.drafts:
+        if not self.parameters.packs:
             m.d.comb += due.eq(self.jobs.valid)
             return m
 
@@ -89,17 +91,16 @@ class Feeder(Block):
     def _tiles(self, m: Module, due: Value, group: Signal, last_group: Value) -> Value:
         """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
         job, header = self.jobs.payload, self.tiles.payload
-        quarter = Signal(range(self.parameters.group_tiles))
+        tile = Signal(range(self.parameters.group_tiles))
         output_tile = Signal(OUTPUT_TILE_BITS)
-        last_quarter = quarter == self.parameters.group_tiles - 1
-        if self.parameters.drafts:
-            last_quarter |= job.mode == Mode.DRAFT
+        mode = job.mode if self.parameters.packs else Const(0)
+        last_tile = at_last(tile, mode, group_tiles(self.parameters))
         last, done = Signal(), Signal()
         m.d.comb += [
             self.tiles.valid.eq(due),
-            header.first.eq((group == 0) & (quarter == 0)),
+            header.first.eq((group == 0) & (tile == 0)),
             header.last.eq(last),
-            last.eq(last_group & last_quarter),
+            last.eq(last_group & last_tile),
             done.eq(last & self.tiles.ready),
             self.jobs.ready.eq(done & (output_tile + 1 == job.output_tiles)),
         ]
@@ -108,8 +109,8 @@ class Feeder(Block):
         }
         m.d.comb += [header[name].eq(job[name]) for name in sorted(shared)]
         with m.If(self.tiles.ready & due):
-            m.d.sync += quarter.eq(Mux(last_quarter, 0, quarter + 1))
-            with m.If(last_quarter):
+            m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
+            with m.If(last_tile):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
         with m.If(done & due):
             m.d.sync += output_tile.eq(Mux(self.jobs.ready, 0, output_tile + 1))
@@ -126,9 +127,11 @@ class Feeder(Block):
             self.weights.valid.eq(merge.weights.valid),
             merge.weights.ready.eq(self.weights.ready),
         ]
-        if self.parameters.drafts:
+        if self.parameters.packs:
             job = self.jobs.payload
             m.d.comb += merge.join.eq((job.mode == Mode.VERIFY) & ~job.plain)
+            if self.parameters.middles:
+                m.d.comb += merge.pair.eq(job.mode == Mode.MIDDLE)
             for name in ("middle", "low"):
                 plane, part = getattr(self, name), getattr(merge, name)
                 m.d.comb += [

@@ -4,12 +4,14 @@ Vocabulary, beside that of :mod:`speq.parameters`:
 
 * a *job* is one matrix times M activation vectors: a command that was found legal;
 * a *plane* is a contiguous region of memory; an *AXI beat* is W*16 bits of it;
-* a *group* is the C*4 inputs of one DRAFT tile, and of the four VERIFY tiles over the same inputs
-  (C inputs and one tile in a design without DRAFT);
+* a *group* is the C*4 inputs of one tile of 4-bit weights, and of the two MIDDLE or four VERIFY
+  tiles over the same inputs (C inputs and one tile in an FP16-only design);
 * an *output tile* is R outputs of the job.
 """
 
-from amaranth.hdl import unsigned
+from collections.abc import Mapping
+
+from amaranth.hdl import Cat, Const, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.utils import bits_for
 
@@ -23,9 +25,11 @@ __all__ = [
     "Plane",
     "RowRecord",
     "activation_beats",
+    "at_last",
     "beat_count_bits",
     "fetch_job",
     "group_bits",
+    "group_tiles",
     "job",
     "load_job",
     "packet_stream",
@@ -45,7 +49,7 @@ INPUT_BITS = bits_for(MAX_PRODUCTS)
 
 
 class Plane(enum.Enum, shape=2):
-    """Regions of a packed tensor; a plain one has but the first, which holds its words."""
+    """Regions of a packed tensor. Others have but the first: words (plain) or INT4 weights."""
 
     DRAFT = 0
     MIDDLE = 1
@@ -74,8 +78,8 @@ class ActivationFault(enum.Enum, shape=2):
 
 
 def planes(parameters: Parameters) -> int:
-    """Planes that a design reads: 3, or 1 without DRAFT."""
-    return len(Plane) if parameters.drafts else 1
+    """Planes that a design reads: 3, or 1 if it is FP16-only."""
+    return len(Plane) if parameters.packs else 1
 
 
 def group_bits(parameters: Parameters) -> int:
@@ -161,7 +165,7 @@ def play_job(parameters: Parameters) -> data.StructLayout:
     keep, last_token, groups
         As in :func:`load_job`.
     mode : Mode
-        Only with DRAFT, as is the next.
+        Not in FP16-only designs, as is the next.
     plain : 1 bit
         All column shifts are zero, and none come from memory.
     output_tiles : unsigned
@@ -200,12 +204,37 @@ def shift_stream(parameters: Parameters) -> stream.Signature:
     )
 
 
+def group_tiles(parameters: Parameters) -> dict[str, int]:
+    """Tiles of a group in each mode: VERIFY 4, MIDDLE 2, the others 1 (FP16-only designs: 1)."""
+    return {
+        mode: parameters.group_inputs // parameters.tile_depth(mode) for mode in parameters.modes
+    }
+
+
+def at_last(counter: Value, mode: Value, counts: Mapping[str, int]) -> Value:
+    """Whether a counter of ``counts[mode]`` steps is at its last.
+
+    Parameters
+    ----------
+    counter : Value
+    mode : Value
+        A :class:`speq.layouts.Mode`; not looked at if all counts are 1.
+    counts : mapping of str to int
+        Steps in each mode that is built in.
+    """
+    if all(count == 1 for count in counts.values()):
+        return Const(1, 1)
+    return Cat(
+        (mode == Mode[name.upper()]) & (counter == count - 1) for name, count in counts.items()
+    ).any()
+
+
 def _tokens(parameters: Parameters) -> dict[str, object]:
     return {"last_token": token_shape(parameters)} if parameters.tokens > 1 else {}
 
 
 def _work(parameters: Parameters) -> dict[str, object]:
-    fields: dict[str, object] = {"mode": Mode, "plain": 1} if parameters.drafts else {}
+    fields: dict[str, object] = {"mode": Mode, "plain": 1} if parameters.packs else {}
     return fields | {
         "groups": unsigned(group_bits(parameters)),
         "output_tiles": unsigned(OUTPUT_TILE_BITS),

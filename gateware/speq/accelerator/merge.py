@@ -1,6 +1,6 @@
 """Merge: beats of the three planes to the transfers of the weight port."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -10,22 +10,24 @@ from speq.parameters import DRAFTS_PER_WORD, Parameters
 
 __all__ = ["Merge"]
 
-LOW_PER_BEAT = 2
-"""Transfers of the weight port that a beat of the low plane serves."""
-
 
 class Merge(Block):
-    """Joins 4, 4 and 8 bits of each weight to W words per cycle.
+    """Joins 4, 4 and 8 bits of each weight to W words per cycle, or 4 and 4 bits to 2*W bytes.
 
-    Four transfers use up one beat of the draft plane, one of the middle and two of the low. When
-    not joining, beats of the first plane pass as they are: draft weights, or plain words.
+    Of the draft and of the middle plane, four transfers of words or two of bytes use up a beat; of
+    the low plane, two of words. When not joining, beats of the first plane pass as they are:
+    weights of 4 bits, or plain words.
 
     Members
     -------
     draft, middle, low : streams, in
-        AXI beats; without DRAFT the first only.
+        AXI beats; in FP16-only designs the first only.
     join : 1 bit, in
-        The words are packed and go to VERIFY tiles; only with DRAFT. Constant over four transfers.
+        The words are packed and go to VERIFY tiles; not in FP16-only designs. Constant over four
+        transfers.
+    pair : 1 bit, in
+        The words are of two high bytes each and go to MIDDLE tiles; only with MIDDLE. Constant over
+        two transfers.
     weights : stream, out
         :func:`speq.layouts.weight_stream`.
     """
@@ -35,9 +37,11 @@ class Merge(Block):
     def __init__(self, parameters: Parameters) -> None:
         beats = stream.Signature(parameters.port_bits)
         ports = {"draft": In(beats), "weights": Out(weight_stream(parameters))}
-        if parameters.drafts:
+        if parameters.packs:
             ports |= {"middle": In(beats), "low": In(beats), "join": In(1)}
-        self.clocked = parameters.drafts
+        if parameters.middles:
+            ports["pair"] = In(1)
+        self.clocked = parameters.packs
         super().__init__(parameters, ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -48,36 +52,49 @@ class Merge(Block):
             self.weights.valid.eq(self.draft.valid),
             self.draft.ready.eq(self.weights.ready),
         ]
-        if not self.parameters.drafts:
+        if not self.parameters.packs:
             return m
 
-        turn = Signal(range(DRAFTS_PER_WORD))
-        take = self.weights.valid & self.weights.ready & self.join
+        pair = self.pair if self.parameters.middles else Const(0, 1)
+        turn = Signal(range(DRAFTS_PER_WORD))  # of W weights; a pair takes two
+        take, last = Signal(), Signal()
         with m.If(take):
-            m.d.sync += turn.eq(turn + 1)
-        with m.If(self.join):
-            last = turn == DRAFTS_PER_WORD - 1
+            m.d.sync += turn.eq(turn + Mux(pair, 2, 1))
+        with m.If(self.join | pair):
             m.d.comb += [
-                words.eq(self._joined(turn)),
-                self.weights.valid.eq(self.draft.valid & self.middle.valid & self.low.valid),
+                words.eq(self._joined(turn, pair)),
+                self.weights.valid.eq(
+                    self.draft.valid & self.middle.valid & (self.low.valid | pair)
+                ),
+                take.eq(self.weights.valid & self.weights.ready),
+                last.eq(turn[1] & (turn[0] | pair)),
                 self.draft.ready.eq(take & last),
                 self.middle.ready.eq(take & last),
                 self.low.ready.eq(take & turn[0]),
             ]
         return m
 
-    def _joined(self, turn: Signal) -> Cat:
-        """W words: low byte, slot, sign and code, of this turn's part of each beat."""
+    def _joined(self, turn: Signal, pair: Value) -> Value:
+        """W words of this turn's part of each beat, the low byte of each first.
+
+        The low byte is of the low plane, or of a pair the high byte of the first W weights; the
+        high byte is slot, code and sign, of a pair those of the next W.
+        """
         words = self.parameters.port_words
-        nibbles, byte = 4 * words, 8 * words
-        draft = self.draft.payload.word_select(turn, nibbles)
-        slot = self.middle.payload.word_select(turn, nibbles)
-        low = self.low.payload.word_select(turn[0], byte)
+        high = self._high_bytes(Cat(turn[0] | pair, turn[1]))
+        low = self.low.payload.word_select(turn[0], 8 * words)
+        if self.parameters.middles:
+            low = Mux(pair, self._high_bytes(Cat(Const(0, 1), turn[1])), low)
         return Cat(
-            Cat(
-                low.word_select(number, 8),
-                slot.word_select(number, 4),
-                draft.word_select(number, 4),
-            )
+            Cat(low.word_select(number, 8), high.word_select(number, 8)) for number in range(words)
+        )
+
+    def _high_bytes(self, turn: Value) -> Value:
+        """Slot, code and sign of the W weights of a turn."""
+        words = self.parameters.port_words
+        draft = self.draft.payload.word_select(turn, 4 * words)
+        slot = self.middle.payload.word_select(turn, 4 * words)
+        return Cat(
+            Cat(slot.word_select(number, 4), draft.word_select(number, 4))
             for number in range(words)
         )

@@ -22,7 +22,7 @@ _MANUAL = """\
 <!-- {notice} -->
 
 The registers of the accelerator ([accelerator.md](accelerator.md)), as design `{name}` has them.
-Other designs differ in the constants; one without DRAFT has no `plain` and no addresses of the
+Other designs differ in the constants; an FP16-only one has no `plain` and no addresses of the
 middle and the low plane, and nothing else moves for that.
 
 **Accesses.** All registers have {bits} bits, in a block of {block:,} bytes. The two lowest address

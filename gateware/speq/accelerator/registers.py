@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 MAGIC = int.from_bytes(b"SPEQ", "little")
-VERSION = (1, 0)
+VERSION = (2, 0)
 """Major and minor: another major one means that software written for this one does not fit."""
 
 COUNTER_BITS = 48
@@ -51,6 +51,9 @@ class ModeCode(Code):
 
     VERIFY = MODES.index("verify"), "all 16 bits of the weights"
     DRAFT = MODES.index("draft"), "the draft plane"
+    MIDDLE = MODES.index("middle"), "the draft and the middle plane"
+    QDRAFT = MODES.index("qdraft"), "INT4 weights and INT4 activations"
+    QVERIFY = MODES.index("qverify"), "INT4 weights and FP16 activations"
 
 
 class Fault(Code):
@@ -70,7 +73,7 @@ class Rejection(Code):
     NONE = 0, "none was, or it was cleared"
     STOPPED = 1, "the unit is stopping or stopped"
     MODE = 2, "a mode that is not built in"
-    PLAIN = 3, "DRAFT with plain words"
+    PLAIN = 3, "plain words in another mode than VERIFY"
     TOKENS = 4, "no tokens, or more than M"
     INPUTS = 5, "no inputs, or more than 65,536"
     OUTPUT_TILES = 6, "no output tiles, or more than 2**20 - 1"
@@ -134,7 +137,8 @@ def _pulse(name: str, doc: str, offset: int = 0) -> Field:
 def _identity(parameters: Parameters) -> Iterator[Register]:
     p = parameters
     modes = sum(1 << MODES.index(mode) for mode in p.modes)
-    number = tables_hash(family(p.family)) if p.drafts else 0
+    bits = p.draft_bits if p.has_nibbles else 0
+    number = tables_hash(family(p.family)) if p.packs else 0
     yield Register(
         "ID", 0x000, (_constant("magic", 32, MAGIC, 'the bytes "SPEQ"'),), "what this block is"
     )
@@ -162,10 +166,9 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
         (
             _constant("port_words", 8, p.port_words, "W; a beat has 2*W bytes"),
             _constant("tokens", 8, p.tokens, "M, most tokens of a job", 8),
-            _constant("draft_lanes", 4, p.lanes, "L, 1 without DRAFT", 16),
+            _constant("draft_lanes", 4, p.lanes, "L, 1 without modes of 4-bit weights", 16),
             _constant("group_tiles", 4, p.group_tiles, "VERIFY tiles per group, 4 or 1", 20),
-            _constant("modes", 4, modes, "bit n: mode n is built in", 24),
-            _constant("result_words", 4, p.result_bits // WORD_BITS, "16-bit words per result", 28),
+            _constant("modes", 8, modes, "bit n: mode n is built in", 24),
         ),
         "what is built in",
     )
@@ -175,7 +178,11 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
         (
             _constant("queue_depth", 8, p.queue_depth, "jobs that wait behind the one at work"),
             _constant("address_bits", 8, p.address_bits, "width of memory addresses", 8),
-            _constant("tables", 8, p.tables, "code tables, 0 without DRAFT", 16),
+            _constant("tables", 8, p.tables, "code tables, 0 if FP16-only", 16),
+            _constant("result_words", 4, p.result_bits // WORD_BITS, "16-bit words per result", 24),
+            _constant(
+                "draft_bits", 4, bits, "magnitude bits in DRAFT and QDRAFT", 28
+            ),
         ),
         "further parameters",
     )
@@ -188,7 +195,7 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
     yield Register(
         "TABLES_HASH",
         0x018,
-        (_constant("crc", 32, number, "CRC-32 of draft values and codes; 0 without DRAFT"),),
+        (_constant("crc", 32, number, "CRC-32 of draft values and codes; 0 if FP16-only"),),
         "which code tables are wired in",
     )
 
@@ -260,9 +267,9 @@ def _state() -> Iterator[Register]:
 
 
 def _command(parameters: Parameters) -> Iterator[Register]:
-    draft = parameters.drafts
+    packs = parameters.packs
     fields = [Field("mode", 4, Access.READ_WRITE, "what to compute", codes=ModeCode)]
-    if draft:
+    if packs:
         fields.append(_write("plain", 1, "words are FP16 patterns (VERIFY only)", 4))
     fields += [
         _write("keep", 1, "use the activations of the job before", 5),
@@ -282,11 +289,11 @@ def _command(parameters: Parameters) -> Iterator[Register]:
         (Field("any", 32, Access.TRIGGER, "any value"),),
         "make the command a job; answered once it is accepted or rejected",
     )
-    for plane, offset in (("DRAFT", 0x050), ("MIDDLE", 0x058), ("LOW", 0x060))[: 3 if draft else 1]:
-        what = (
-            "plain words or the draft plane" if plane == "DRAFT" else f"the {plane.lower()} plane"
-        )
-        if not draft:
+    for plane, offset in (("DRAFT", 0x050), ("MIDDLE", 0x058), ("LOW", 0x060))[: 3 if packs else 1]:
+        what = f"the {plane.lower()} plane"
+        if plane == "DRAFT":
+            what = "plain words or the draft plane"
+        if not packs:
             what = "words"
         yield Register(
             f"{plane}_BASE",

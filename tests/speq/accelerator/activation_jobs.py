@@ -61,7 +61,7 @@ def random_played(
             tokens = int(random.integers(1, min(parameters.tokens, room) + 1))
             inputs = int(random.integers(1, room // tokens * parameters.group_inputs + 1))
             values = random.integers(0, 1 << 16, (tokens, inputs))
-        plain = not parameters.drafts or (mode == "verify" and random.random() < 0.4)
+        plain = not parameters.packs or (mode == "verify" and random.random() < 0.4)
         shifts = None if plain else random.integers(0, 16, values.shape[1])
         jobs.append(PlayedJob(mode, values, shifts, int(random.integers(1, 4)), keep))
     return jobs
@@ -86,7 +86,7 @@ def plays(parameters: Parameters, jobs: list[PlayedJob]) -> Iterator[int]:
             last_token=job.tokens - 1,
             groups=job.groups(parameters),
             mode=Mode[job.mode.upper()].value,
-            plain=parameters.drafts and job.shifts is None,
+            plain=parameters.packs and job.shifts is None,
             output_tiles=job.output_tiles,
         )
 
@@ -121,31 +121,54 @@ def shifts(parameters: Parameters, jobs: list[PlayedJob]) -> Iterator[int]:
             yield packer.pack(shifts=row, last=number == len(rows) - 1)
 
 
-def beats(parameters: Parameters, job: PlayedJob) -> Iterator[tuple[list[int], list[int]]]:
-    """Values and shifts of each beat, as many as the mode uses."""
-    columns, lanes = parameters.columns, parameters.lanes
-    row = columns * lanes
+UNUSED = -1
+"""Input of a place of a beat that the array does not look at."""
+
+
+def beats(
+    parameters: Parameters, job: PlayedJob
+) -> Iterator[tuple[list[int | None], list[int | None]]]:
+    """Values and shifts of each beat, up to the last place that is used; None where one is not."""
     values = padded(job.values, parameters)
     offsets = np.zeros(job.inputs, int) if job.shifts is None else job.shifts
     offsets = padded(offsets, parameters)
-    column = np.arange(columns)
     for _ in range(job.output_tiles):
         for group in range(job.groups(parameters)):
             first = group * parameters.group_inputs
-            if job.mode == "draft":
-                used = [
-                    (token, first + part * row + np.arange(row))
-                    for token in range(job.tokens)
-                    for part in range(4 // lanes)
-                ]
-            else:
-                used = [
-                    (token, first + quarter // lanes * row + column * lanes + quarter % lanes)
-                    for quarter in range(4 if parameters.drafts else 1)
-                    for token in range(job.tokens)
-                ]
-            for token, k in used:
-                yield values[token, k].tolist(), offsets[k].tolist()
+            for tile in tiles(parameters, job.mode):
+                for token in range(job.tokens):
+                    for places in tile:
+                        yield (
+                            [
+                                None if k == UNUSED else int(values[token, first + k])
+                                for k in places
+                            ],
+                            [None if k == UNUSED else int(offsets[first + k]) for k in places],
+                        )
+
+
+def tiles(parameters: Parameters, mode: str) -> list[list[list[int]]]:
+    """For each tile of a group, for each beat of a token: the input of each place."""
+    columns, lanes = parameters.columns, parameters.lanes
+    row = columns * lanes
+    quarters = [
+        [quarter // lanes * row + column * lanes + quarter % lanes for column in range(columns)]
+        for quarter in range(parameters.group_tiles)
+    ]
+    rows = [list(range(first, first + row)) for first in range(0, parameters.group_inputs, row)]
+    if mode == "verify":
+        return [[quarter] for quarter in quarters]
+    if mode == "middle":
+        return [quarters[:2], quarters[2:]]
+    if mode == "qverify" and lanes == 4:
+        return [[_pairs(columns, half) for half in range(2)]]
+    return [rows]
+
+
+def _pairs(columns: int, half: int) -> list[int]:
+    """The first or the second two of each column's four inputs, in the first two of its places."""
+    places = [[4 * column + 2 * half, 4 * column + 2 * half + 1] for column in range(columns)]
+    return [k for pair in places for k in (*pair, UNUSED, UNUSED)]
 
 
 def padded(values: NDArray[np.int64], parameters: Parameters) -> NDArray[np.int64]:

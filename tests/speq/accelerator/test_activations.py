@@ -19,7 +19,7 @@ from stream_bench import Packer, Sink, Source, StreamBench
 from speq.accelerator.activations import ActivationBuffer
 from speq.accelerator.layouts import ActivationFault
 from speq.layouts import activation_stream, payload_shape
-from speq.parameters import Parameters
+from speq.parameters import MODES, Parameters
 from speq_sim.benches.stimuli import random_job
 from speq_sim.tiling import Schedule
 
@@ -36,6 +36,10 @@ DESIGNS = {
     "whole_rows": BASE.replace(port_words=4, draft_lanes=1, tokens=5),
     "odd": BASE.replace(columns=6, tokens=4, draft_lanes=2, activation_values=24 * 7 + 13),
     "one_line": BASE.replace(activation_values=16),
+    "all_modes": BASE.replace(modes=MODES),
+    "all_modes_lanes_2": BASE.replace(modes=MODES, draft_lanes=2, tokens=4),
+    "all_modes_lanes_1": BASE.replace(modes=MODES, draft_lanes=1, tokens=1),
+    "middle_alone": BASE.replace(modes=("verify", "middle"), tokens=2),
 }
 
 
@@ -57,7 +61,7 @@ class Buffer(StreamBench):
             "plays": plays(parameters, jobs),
             "packets": packets(random, parameters, jobs),
         }
-        if parameters.drafts:
+        if parameters.packs:
             queued["shifts"] = shifts(parameters, jobs)
 
         def stall(name: str) -> float:
@@ -81,19 +85,25 @@ class Buffer(StreamBench):
         """The beats that were given, cut to the values that are wanted."""
         assert len(self.sink.payloads) == len(wanted)
         return [
-            tuple(found[: len(values)] for found in self.unpack(number))
+            tuple(
+                [
+                    None if value is None else each
+                    for each, value in zip(found, values, strict=False)
+                ]
+                for found in self.unpack(number)
+            )
             for number, (values, _) in zip(self.sink.payloads, wanted, strict=True)
         ]
 
     def unpack(self, payload: int) -> tuple[list[int], list[int]]:
-        """Values and shifts of a beat; no shifts in a design without DRAFT."""
+        """Values and shifts of a beat; no shifts in an FP16-only design."""
         packer = Packer(payload_shape(activation_stream(self.parameters)))
         found = [packer.unpack(payload, name) for name in packer.fields]
         return (*found, []) if len(found) == 1 else tuple(found)
 
     def check(self) -> None:
         wanted = self.wanted()
-        if not self.parameters.drafts:
+        if not self.parameters.packs:
             wanted = [(values, []) for values, _ in wanted]
         assert self.given(wanted) == wanted
         last = np.cumsum([sum(1 for _ in beats(self.parameters, job)) for job in self.jobs])
@@ -115,7 +125,7 @@ def job(
     """A job of whole groups."""
     random = np.random.default_rng(seed)
     values = random.integers(0, 1 << 16, (tokens, groups * parameters.group_inputs))
-    none = plain or not parameters.drafts
+    none = plain or not parameters.packs
     offsets = None if none else random.integers(0, 16, values.shape[1])
     return PlayedJob(mode, values, offsets, tiles)
 
@@ -150,27 +160,30 @@ def test_every_number_of_inputs(inputs):
     random = np.random.default_rng(inputs)
     jobs = [
         PlayedJob(mode, random.integers(0, 1 << 16, (2, inputs)), offsets, 1)
-        for mode in ("draft", "verify")
+        for mode in MODES
         for offsets in [random.integers(0, 16, inputs)]
     ]
-    buffer = Buffer(BASE, jobs)
+    buffer = Buffer(DESIGNS["all_modes"], jobs)
     buffer.run_all()
     buffer.check()
 
 
+@pytest.mark.parametrize("mode", ["draft", "qdraft", "qverify"])
 @pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_draft_beats_are_those_of_the_schedule(lanes):
+def test_beats_of_4_bit_weights_are_those_of_the_schedule(lanes, mode):
     """The order of k is that of the streams of an array (``speq_sim.tiling``)."""
-    parameters = BASE.replace(draft_lanes=lanes)
+    parameters = BASE.replace(draft_lanes=lanes, modes=MODES)
     random = np.random.default_rng(lanes)
-    matrix = random_job(random, parameters, "draft", tokens=2, outputs=20, depth=27)
+    matrix = random_job(random, parameters, mode, tokens=2, outputs=20, depth=27)
     wanted = Schedule(parameters, [matrix]).activations()
     values = matrix.activations.view(np.uint16).astype(int)
-    buffer = Buffer(parameters, [PlayedJob("draft", values, matrix.shifts, 3)])
+    buffer = Buffer(parameters, [PlayedJob(mode, values, matrix.shifts, 3)])
     buffer.run_all()
     found = [buffer.unpack(number) for number in buffer.sink.payloads]
-    assert [values for values, _ in found] == wanted["values"].tolist()
-    assert [offsets for _, offsets in found] == wanted["shifts"].tolist()
+    used = np.arange(parameters.columns * lanes) % lanes < parameters.mode_lanes(mode)
+    for part, stream in enumerate(("values", "shifts")):
+        given = np.array([beat[part] for beat in found])
+        np.testing.assert_array_equal(given[:, used], wanted[stream][:, used])
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -190,7 +203,7 @@ def test_a_full_buffer(name):
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_no_cycle_is_lost_inside_a_job_or_between_jobs(name):
-    """Jobs that keep activations, in both modes, the shifts of the next coming meanwhile."""
+    """Jobs that keep activations, in all modes, the shifts of the next coming meanwhile."""
     parameters = DESIGNS[name]
     random = np.random.default_rng(5)
     room = parameters.activation_values // parameters.group_inputs
@@ -199,7 +212,7 @@ def test_no_cycle_is_lost_inside_a_job_or_between_jobs(name):
     jobs = [first]
     for number in range(5):
         mode = parameters.modes[number % len(parameters.modes)]
-        offsets = first.shifts if mode == "draft" else None
+        offsets = first.shifts if mode != "verify" else None
         tiles = int(random.integers(2, 5)) * (4 if offsets is not None else 1)
         jobs.append(PlayedJob(mode, first.values, offsets, tiles, keep=True))
     buffer = Buffer(parameters, jobs)
@@ -209,7 +222,7 @@ def test_no_cycle_is_lost_inside_a_job_or_between_jobs(name):
     assert cycles == list(range(cycles[0], cycles[0] + len(cycles)))
 
 
-@pytest.mark.parametrize("name", ["lanes_4", "lanes_1", "verify_only", "one_token"])
+@pytest.mark.parametrize("name", ["lanes_4", "lanes_1", "verify_only", "one_token", "all_modes"])
 def test_the_next_packet_is_taken_while_a_job_plays(name):
     """Packets and shifts of each job take fewer cycles than the job before."""
     parameters = DESIGNS[name]

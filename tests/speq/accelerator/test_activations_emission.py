@@ -11,7 +11,7 @@ from speq.accelerator.gates import ActivationGate, ResultGate
 from speq.accelerator.results import Results
 from speq.block import module_name
 from speq.emission import design_rtlil
-from speq.parameters import PRESETS, Parameters
+from speq.parameters import MODES, PRESETS, Parameters
 from speq.yosys import run_yosys, verilog_from_rtlil
 from speq_sim.benches.simulators import lint
 
@@ -21,9 +21,10 @@ DESIGNS = {
     "lanes_1": TINY.replace(draft_lanes=1),
     "odd": TINY.replace(draft_lanes=2, tokens=1, columns=6, rows=8, port_words=2),
     "verify_only": TINY.verify_only().replace(tokens=2, activation_values=16),
+    "all_modes": TINY.replace(modes=MODES),
 }
 MEMORIES = {ActivationBuffer: 2, Results: 1, ActivationGate: 0, ResultGate: 0}
-"""Memories of each block; without DRAFT there are no shifts."""
+"""Memories of each block; in an FP16-only design there are no shifts."""
 
 
 @pytest.fixture(
@@ -63,7 +64,7 @@ def test_tools_find_nothing(emitted):
 
 def test_memories_have_one_write_port_and_one_clocked_read_port(emitted):
     parameters, block, path, top = emitted
-    count = MEMORIES[block] - (block is ActivationBuffer and not parameters.drafts)
+    count = MEMORIES[block] - (block is ActivationBuffer and not parameters.packs)
     ports = ["WR_PORTS=1", "RD_PORTS=1", "RD_CLK_ENABLE=1'1", "RD_TRANSPARENCY_MASK=1'0"]
     run_yosys(
         [

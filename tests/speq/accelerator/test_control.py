@@ -7,7 +7,7 @@ from control_bench import Bench, Delays
 
 from speq.accelerator.registers import Access, Rejection, register_map
 from speq.bus import Response
-from speq.parameters import PRESETS
+from speq.parameters import MODES, PRESETS
 
 TINY = PRESETS["tiny"]
 
@@ -17,6 +17,7 @@ DESIGNS = {
     "server": PRESETS["server"].replace(address_bits=64),
     "verify_only": TINY.verify_only(),
     "lanes_1": TINY.replace(draft_lanes=1, tokens=1, address_bits=24),
+    "all_modes": TINY.replace(modes=MODES),
 }
 
 
@@ -150,7 +151,7 @@ def test_a_pushed_command_is_a_job(name):
 
     async def player(bench, ctx):
         await bench.command(
-            ctx, tokens=tokens, inputs=40, tiles=3, bases=bases[: 3 if p.drafts else 1]
+            ctx, tokens=tokens, inputs=40, tiles=3, bases=bases[: 3 if p.packs else 1]
         )
         assert await bench.read(ctx, "REJECTIONS") == 0
         assert await bench.field(ctx, "STATUS", "busy") == 1
@@ -161,7 +162,7 @@ def test_a_pushed_command_is_a_job(name):
     assert job["load"]["groups"] == groups
     assert job["results"]["output_tiles"] == 3
     assert job["fetch"]["bases_0"] == bases[0]
-    if p.drafts:
+    if p.packs:
         assert job["play"]["mode"] == 0
         assert job["fetch"]["bases_1"] == bases[1]
         assert job["fetch"]["bases_2"] == bases[2]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speq.accelerator.commands import CommandCheck
 from speq.accelerator.registers import Rejection
-from speq.parameters import PRESETS, check_accelerator
+from speq.parameters import MODES, PRESETS, check_accelerator
 
 TINY = PRESETS["tiny"]
 
@@ -21,6 +21,9 @@ DESIGNS = {
     "server": PRESETS["server"],
     "verify_only": TINY.verify_only(),
     "lanes_1": TINY.replace(draft_lanes=1),
+    "all_modes": TINY.replace(modes=MODES),
+    "middle_alone": TINY.replace(modes=("verify", "middle"), address_bits=16),
+    "integers": TINY.replace(modes=("verify", "draft", "qdraft", "qverify"), draft_lanes=2),
     "odd_columns": TINY.replace(columns=12, draft_lanes=2, address_bits=24),
     "one_token": TINY.replace(tokens=1, address_bits=16),
     "all_addresses": TINY.replace(rows=6, columns=40, port_words=2, address_bits=64, tokens=64),
@@ -50,7 +53,7 @@ def beats_of(p, command):
     """AXI beats of the planes, by the table "Memory layout"."""
     r, c, w = p.rows, p.columns, p.port_words
     g = r * c // w
-    if not p.drafts:
+    if not p.packs:
         kg = -(-command.inputs // c)
         return [command.output_tiles * kg * g]
     kg = -(-command.inputs // (4 * c))
@@ -58,18 +61,25 @@ def beats_of(p, command):
     if command.plain:
         return [nt * kg * 4 * g, 0, 0]
     draft = kg * c // w + nt * (-(-r // w) + kg * g)
-    return [draft, 0, 0] if command.mode == 1 else [draft, nt * kg * g, nt * kg * 2 * g]
+    middle, low = nt * kg * g, nt * kg * 2 * g
+    match MODES[command.mode]:
+        case "verify":
+            return [draft, middle, low]
+        case "middle":
+            return [draft, middle, 0]
+        case _:
+            return [draft, 0, 0]
 
 
 def judge(p, command, before):
     """The verdict, by the tables "Jobs" and "Faults"."""
-    if not p.drafts:
+    if not p.packs:
         command = dataclasses.replace(command, plain=0)
     if not command.running:
         return Rejection.STOPPED
-    if command.mode not in ((0, 1) if p.drafts else (0,)):
+    if command.mode >= len(MODES) or MODES[command.mode] not in p.modes:
         return Rejection.MODE
-    if command.mode == 1 and command.plain:
+    if command.mode != 0 and command.plain:
         return Rejection.PLAIN
     if not 1 <= command.tokens <= p.tokens:
         return Rejection.TOKENS
@@ -77,7 +87,7 @@ def judge(p, command, before):
         return Rejection.INPUTS
     if not 1 <= command.output_tiles < 2**20:
         return Rejection.OUTPUT_TILES
-    depth = 4 * p.columns if p.drafts else p.columns
+    depth = 4 * p.columns if p.packs else p.columns
     if command.tokens * -(-command.inputs // depth) * depth > p.activation_values:
         return Rejection.BUFFER
     if command.keep and before != (command.tokens, command.inputs):
@@ -95,12 +105,12 @@ def judge(p, command, before):
 
 def job_of(p, command):
     """Fields of the job, as a mapping of flat names."""
-    depth = 4 * p.columns if p.drafts else p.columns
+    depth = 4 * p.columns if p.packs else p.columns
     groups = -(-command.inputs // depth)
     common = {
         "groups": groups,
         "output_tiles": command.output_tiles,
-        **({"mode": command.mode, "plain": command.plain} if p.drafts else {}),
+        **({"mode": command.mode, "plain": command.plain} if p.packs else {}),
     }
     token = {"last_token": command.tokens - 1} if p.tokens > 1 else {}
     beats = beats_of(p, command)
@@ -147,7 +157,7 @@ class Checker:
             values = dataclasses.asdict(command)
             for name in ("mode", "keep", "tokens", "inputs", "output_tiles"):
                 ctx.set(dut.command[name], values[name])
-            if self.parameters.drafts:
+            if self.parameters.packs:
                 ctx.set(dut.command.plain, command.plain)
             for number in range(len(dut.command.bases)):
                 ctx.set(dut.command.bases[number], command.bases[number])
@@ -220,7 +230,7 @@ def commands(p):
     )
     legal = st.builds(
         Command,
-        mode=st.sampled_from([0, 1] if p.drafts else [0]),
+        mode=st.sampled_from([MODES.index(mode) for mode in p.modes]),
         keep=st.sampled_from([0, 0, 0, 1]),
         tokens=tokens,
         inputs=inputs,
@@ -319,6 +329,22 @@ def test_the_largest_commands_are_legal():
     for plane in range(3):
         one_more = tuple(a + p.bus_bytes * (n == plane) for n, a in enumerate(last))
         assert compare("tiny", [change(bases=one_more)]) == [Rejection.ADDRESS]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_plain_words_are_for_verify_alone(mode):
+    (verdict,) = compare("all_modes", [change(mode=MODES.index(mode), plain=1)])
+    assert isinstance(verdict, dict) if mode == "verify" else verdict is Rejection.PLAIN
+
+
+def test_the_middle_plane_is_checked_where_it_is_read():
+    for name in ("all_modes", "middle_alone"):
+        middle = change(mode=MODES.index("middle"), bases=(64, 1024, 2**64 - 1))
+        (verdict,) = compare(name, [middle])
+        assert isinstance(verdict, dict)
+        for base, reason in ((1025, Rejection.MISALIGNED), (2**63, Rejection.ADDRESS)):
+            wrong = dataclasses.replace(middle, bases=(64, base, 0))
+            assert compare(name, [wrong]) == [reason]
 
 
 def test_planes_that_are_not_read_are_not_checked():

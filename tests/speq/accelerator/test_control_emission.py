@@ -10,7 +10,7 @@ import pytest
 from speq.accelerator.control import Control
 from speq.block import module_name
 from speq.emission import design_rtlil
-from speq.parameters import PRESETS
+from speq.parameters import MODES, PRESETS
 from speq.yosys import run_yosys, verilog_from_rtlil
 from speq_sim.benches.simulators import lint
 
@@ -20,6 +20,7 @@ DESIGNS = {
     "tiny": TINY,
     "server": PRESETS["server"].replace(address_bits=64),
     "verify_only": TINY.verify_only(),
+    "all_modes": TINY.replace(modes=MODES),
     "one_token": TINY.replace(tokens=1, draft_lanes=1, columns=12),
 }
 

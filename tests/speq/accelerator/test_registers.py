@@ -6,15 +6,17 @@ import zlib
 import pytest
 
 from speq.accelerator.register_model import Access, Field, Register, RegisterMap
-from speq.accelerator.registers import MAGIC, register_map, tables_hash
+from speq.accelerator.registers import MAGIC, ModeCode, register_map, tables_hash
 from speq.formats.tables import family
 from speq.layouts import Mode
-from speq.parameters import PRESETS, TABLE_NAMES, Parameters
+from speq.parameters import MODES, PRESETS, TABLE_NAMES, Parameters
 
 DESIGNS = {
     **PRESETS,
     "verify_only": PRESETS["tiny"].verify_only(),
     "lanes_1": PRESETS["tiny"].replace(draft_lanes=1, result_format="fp16", family="speq"),
+    "all_modes": PRESETS["tiny"].replace(modes=MODES, draft_activations="bfp8"),
+    "middle_alone": PRESETS["tiny"].replace(modes=("verify", "middle")),
     "largest": Parameters(
         rows=256,
         columns=256,
@@ -87,15 +89,18 @@ def test_constants_are_those_of_the_design(name):
     assert (value("SHAPE", "rows"), value("SHAPE", "columns")) == (p.rows, p.columns)
     assert value("FEATURES", "port_words") == p.port_words
     assert value("FEATURES", "tokens") == p.tokens
-    assert value("FEATURES", "draft_lanes") == (p.draft_lanes if p.drafts else 1)
-    assert value("FEATURES", "group_tiles") == (4 if p.drafts else 1)
-    assert value("FEATURES", "modes") == (0b11 if p.drafts else 0b01)
-    assert value("FEATURES", "result_words") == {"fp32": 2, "fp16": 1}[p.result_format]
+    assert value("FEATURES", "draft_lanes") == (p.draft_lanes if p.has_nibbles else 1)
+    assert value("FEATURES", "group_tiles") == (1 if p.modes == ("verify",) else 4)
+    codes = {code.name.lower(): code.value for code in ModeCode}
+    assert value("FEATURES", "modes") == sum(1 << codes[mode] for mode in p.modes)
+    assert value("LIMITS", "result_words") == {"fp32": 2, "fp16": 1}[p.result_format]
     assert value("LIMITS", "queue_depth") == p.queue_depth
     assert value("LIMITS", "address_bits") == p.address_bits
     assert value("LIMITS", "tables") == p.tables
+    bits = {1: 11, 2: 12, 4: {"bfp8": 8}.get(p.draft_activations, 6)}[p.draft_lanes]
+    assert value("LIMITS", "draft_bits") == (bits if p.has_nibbles else 0)
     assert value("ACTIVATION_VALUES", "values") == p.activation_values
-    expected = tables_hash(family(p.family)) if p.drafts else 0
+    expected = tables_hash(family(p.family)) if p.packs else 0
     assert value("TABLES_HASH", "crc") == expected
 
 

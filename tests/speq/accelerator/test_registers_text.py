@@ -42,7 +42,8 @@ def constants_of(registers, name):
                 wanted[f"{key}_VALUE"] = field.value
     wanted |= {f"{prefix}FAULT_{code.name}": int(code) for code in Fault}
     wanted |= {f"{prefix}REJECTION_{code.name}": int(code) for code in Rejection}
-    wanted |= {f"{prefix}MODE_CODE_VERIFY": 0, f"{prefix}MODE_CODE_DRAFT": 1}
+    modes = {"VERIFY": 0, "DRAFT": 1, "MIDDLE": 2, "QDRAFT": 3, "QVERIFY": 4}
+    wanted |= {f"{prefix}MODE_CODE_{mode}": code for mode, code in modes.items()}
     return wanted
 
 
