@@ -51,15 +51,15 @@ class ProcessingElement(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product = place(m, "product", self.product)
+        multiplier = place(m, "multiplier", self.product)
         m.d.comb += [
-            product.activation.eq(self.activation),
-            product.weight.eq(self.weight),
+            multiplier.activation.eq(self.activation),
+            multiplier.weight.eq(self.weight),
         ]
         bits = self.parameters.accumulator_bits
         total = Signal(signed(bits), reset_less=True)
         added = Signal(bits)
-        m.d.comb += [added.eq(total + product.product), self.total.eq(total)]
+        m.d.comb += [added.eq(total + multiplier.product), self.total.eq(total)]
 
         moved = self.clear | self.multiply | self.drain
         following = (added & self.multiply.replicate(bits)) | (

@@ -53,44 +53,39 @@ class Sequencer(Block):
         last_beat = beat == header.beats - 1
         whole_beat = self._whole_beat(m, taken)
 
-        with m.FSM():
-            with m.State("BEGIN"):
-                m.d.comb += [
-                    self.steps.valid.eq(self.headers.valid),
-                    step.step.eq(Mux(header.first, Step.CLEAR, Step.NEXT_GROUP)),
+        multiplying, draining = Signal(), Signal()
+        with m.If(draining):
+            m.d.comb += [
+                self.steps.valid.eq(1),
+                step.step.eq(Step.DRAIN),
+                step.last.eq(row == self.parameters.rows - 1),
+                self.headers.ready.eq(taken & step.last),
+            ]
+            with m.If(taken):
+                m.d.sync += [row.eq(row + 1), draining.eq(~step.last)]
+        with m.Elif(multiplying):
+            m.d.comb += [
+                self.steps.valid.eq(self.beat_valid),
+                step.step.eq(Step.MULTIPLY),
+                self.beat_take.eq(taken & whole_beat),
+                self.headers.ready.eq(self.beat_take & last_beat & ~header.last),
+            ]
+            with m.If(self.beat_take):
+                m.d.sync += [
+                    beat.eq(beat + 1),
+                    multiplying.eq(~last_beat),
+                    draining.eq(last_beat & header.last),
                 ]
-                m.d.sync += [beat.eq(0), row.eq(0)]
-                with m.If(taken):
-                    with m.If(header.beats.any()):
-                        m.next = "MULTIPLY"
-                    with m.Elif(header.last):
-                        m.next = "DRAIN"
-                    with m.Else():
-                        m.d.comb += self.headers.ready.eq(1)
-            with m.State("MULTIPLY"):
-                m.d.comb += [
-                    self.steps.valid.eq(self.beat_valid),
-                    step.step.eq(Step.MULTIPLY),
-                    self.beat_take.eq(taken & whole_beat),
-                ]
-                with m.If(self.beat_take):
-                    m.d.sync += beat.eq(beat + 1)
-                    with m.If(last_beat & header.last):
-                        m.next = "DRAIN"
-                    with m.Elif(last_beat):
-                        m.d.comb += self.headers.ready.eq(1)
-                        m.next = "BEGIN"
-            with m.State("DRAIN"):
-                m.d.comb += [
-                    self.steps.valid.eq(1),
-                    step.step.eq(Step.DRAIN),
-                    step.last.eq(row == self.parameters.rows - 1),
-                ]
-                with m.If(taken):
-                    m.d.sync += row.eq(row + 1)
-                    with m.If(step.last):
-                        m.d.comb += self.headers.ready.eq(1)
-                        m.next = "BEGIN"
+        with m.Else():
+            empty = ~header.beats.any()
+            m.d.comb += [
+                self.steps.valid.eq(self.headers.valid),
+                step.step.eq(Mux(header.first, Step.CLEAR, Step.NEXT_GROUP)),
+                self.headers.ready.eq(taken & empty & ~header.last),
+            ]
+            m.d.sync += [beat.eq(0), row.eq(0)]
+            with m.If(taken):
+                m.d.sync += [multiplying.eq(~empty), draining.eq(empty & header.last)]
         return m
 
     def _whole_beat(self, m: Module, taken: Signal) -> Signal | int:
