@@ -201,12 +201,13 @@ def quantise_int4(weights: ArrayLike, group: int = 0, clip: str = "none") -> Int
         raise QuantisationError("it is empty")
     rows, columns = weights.shape
     plane = np.empty((rows, (columns + 1) // 2), dtype=np.uint8)
-    scale = np.empty((rows, -(-columns // (group or columns))), dtype=np.float16)
+    count = min(group or columns, columns)
+    scale = np.empty((rows, -(-columns // count)), dtype=np.float16)
     energy = noise = 0.0
     step = max(1, _BLOCK_WEIGHTS // columns)
     for start in range(0, rows, step):
         block = slice(start, start + step)
-        values = _grouped(weights[block], group or columns)
+        values = _grouped(weights[block], count)
         scale[block] = _scales(values, start, grouped=bool(group), clip=clip)
         wide = scale[block].astype(np.float32)[:, :, None]
         integers = _rounded(values, wide).astype(np.int8).reshape(len(values), -1)
@@ -280,7 +281,8 @@ def _errors(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[
     """Squared errors [rows, G], with the same bits on every machine.
 
     Errors are rounded to FP32, and their squares, exact in FP64, are summed in FP64 by adding the
-    upper half to the lower one until one is left: no sum whose order a library may choose.
+    upper half to the lower one until one is left: no sum whose order a library may choose. (A last
+    group that is shorter than the others is filled up with zeros.)
     """
     errors = _rounded(values, scale)
     errors *= scale
