@@ -21,8 +21,11 @@ def test_speed_comes_with_the_text():
     model = Llama(weights, FastBackend(weights.matrices))
     found, decoding, prefill = measure.measure_speed(model, list(TOKENS), 5, 16)
     assert found == greedy(model, TOKENS, 5)
-    assert decoding > 0
-    assert prefill > 0
+    for speed in (decoding, prefill):
+        assert speed.clock > 0
+        assert speed.processor > 0
+    fast = measure.Speed(clock=2.0, processor=4.0)
+    assert str(fast) == "4.0 tokens/s of processor time, 2.0 by the clock"
 
 
 def test_the_table_of_crest_factors():
@@ -45,8 +48,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["measure", *arguments])
     measure.main()
     text = capsys.readouterr().out
-    assert text.startswith("toy: ")
-    assert len(text.splitlines()) == 7
+    assert text.startswith("toy\none by one: ")
+    assert len(text.splitlines()) == 9
     monkeypatch.setattr("sys.argv", ["measure", str(folder)])
     with pytest.raises(ModelError, match="no built-in prompt for this model"):
         measure.main()

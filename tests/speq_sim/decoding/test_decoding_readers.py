@@ -12,6 +12,7 @@ from decoding_models import TOKENS, interleaved, random_model
 
 from speq_sim.decoding import FastBackend, Llama, ModelError, RopePairing, load_model
 from speq_sim.decoding.readers import FOLDER_VARIABLE, PACKAGES
+from speq_sim.decoding.readers.gguf_values import read_key_values
 from speq_sim.decoding.readers.llama2c import ARCHIVE_MEMBER
 
 
@@ -221,3 +222,27 @@ def test_a_package_is_found_in_the_named_folder(tmp_path, monkeypatch):
     path.write_bytes(models.llama2c_bytes(weights))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     same(load_model("stories15m"), weights)
+
+
+def test_key_values_equal_those_of_the_package_gguf(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(tmp_path / "values.gguf", "llama")
+    for kind in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"):
+        getattr(writer, f"add_{kind}")(kind, 100 if kind[0] == "u" else -100)
+    writer.add_float32("float32", 0.1)
+    writer.add_float64("float64", 0.1)
+    writer.add_bool("yes", True)
+    writer.add_string("text", "Ġé")
+    writer.add_array("numbers", [1, -2, 3])
+    writer.add_array("texts", ["a", "", "Ċ"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = read_key_values(tmp_path / "values.gguf")
+    fields = gguf.GGUFReader(tmp_path / "values.gguf").fields
+    assert found == {
+        key: field.contents() for key, field in fields.items() if not key.startswith("GGUF.")
+    }
+    assert found["float32"] == float(np.float32(0.1))
+    assert found["yes"] is True

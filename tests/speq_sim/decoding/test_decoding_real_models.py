@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from speq_sim.decoding import (
+    AttentionRotation,
+    CaptureBackend,
     FastBackend,
     Llama,
     ModelError,
     RotatedBackend,
     Rotation,
-    capture,
     greedy,
     load_model,
 )
@@ -44,24 +45,36 @@ def test_smollm2_answers(smollm2):
     assert text.startswith("The capital of France is Paris.<|im_end|>")
 
 
-def test_stories_continue_and_rotation_leaves_them(stories):
+def test_stories_continue_and_rotation_leaves_the_text(stories):
     prompt = prompt_tokens(stories, ("\n<s>\n", " Once", " upon", " a", " time"))
-    model = Llama(stories, FastBackend(stories.matrices))
-    found = greedy(model, prompt, 24)
+    found = greedy(Llama(stories, FastBackend(stories.matrices)), prompt, 24)
     text = "".join(stories.tokens[token] for token in found)
     assert text.startswith(", there was a little girl named Lily. She loved to play outside")
     rotation = Rotation(stories.config)
     backend = FastBackend(rotation.fold(stories.matrices))
     turned = Llama(stories, RotatedBackend(backend, rotation))
     assert greedy(turned, prompt, 24) == found
-    tokens = prompt + found
-    first, second = (m.forward(tokens, m.cache(len(tokens))) for m in (model, turned))
-    # As on the toy model: 6 layers of 7 products and the head, 43 inputs rounded twice, and 12
-    # matrices rounded once more.
+
+
+@pytest.mark.parametrize(
+    ("name", "attention"), [("smollm2", "head"), ("stories", "head"), ("stories", "all")]
+)
+def test_rotation_leaves_logits_and_spreads_outliers(name, attention, request):
+    weights = request.getfixturevalue(name)
+    rotation = Rotation(weights.config, AttentionRotation(attention))
+    plain = CaptureBackend(FastBackend(weights.matrices))
+    turned = CaptureBackend(FastBackend(rotation.fold(weights.matrices)))
+    tokens = np.random.default_rng(0).integers(1000, 9000, 12)
+    first, second = (
+        model.forward(tokens, model.cache(12))
+        for model in (Llama(weights, plain), Llama(weights, RotatedBackend(turned, rotation)))
+    )
+    # As on the toy model: inputs of every product are rounded in both, two matrices of each layer
+    # once more, and each rounding errs by 2**-11 / sqrt(3).
+    products, folded = len(weights.matrices), 2 * weights.config.layers
     relative = np.sqrt(np.mean((first - second) ** 2) / np.mean(first**2))
-    assert 0 < relative < np.sqrt((2 * 43 + 12) / 3) * 2.0**-11
-    plain = capture(stories, FastBackend(stories.matrices), tokens)
-    inputs = capture(stories, backend, tokens, rotation)
-    for layer in range(stories.config.layers):
-        name = f"layer.{layer}.down"
-        assert np.median(crest(inputs[name])) < np.median(crest(plain[name])) / 1.5
+    assert 0 < relative < np.sqrt((2 * products + folded) / 3) * 2.0**-11
+    before, after = plain.inputs(), turned.inputs()
+    for layer in range(weights.config.layers):
+        down = f"layer.{layer}.down"
+        assert np.median(crest(after[down])) < np.median(crest(before[down]))

@@ -1,12 +1,12 @@
 """Llama models in GGUF files."""
 
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import NDArray
 
 from speq.formats.sources import open_source
 from speq_sim.decoding.config import config_from_gguf
+from speq_sim.decoding.readers.gguf_values import read_key_values
 from speq_sim.decoding.readers.named import check_used, tensor_of
 from speq_sim.decoding.weights import LlamaWeights, assemble
 
@@ -40,7 +40,7 @@ def read_gguf(path: Path) -> LlamaWeights:
     """
     source = open_source(path)
     tensors = {tensor.name: tensor for tensor in source.tensors}
-    metadata = _metadata(path)
+    metadata = read_key_values(path)
     embedding = tensor_of(tensors, _WHOLE["embedding"], source.name)
     config = config_from_gguf(metadata, embedding.shape[0], _WHOLE["head"] not in tensors)
     used = set()
@@ -63,14 +63,3 @@ def _stored_name(name: str) -> str:
         return _WHOLE[name]
     _, index, part = name.split(".")
     return f"blk.{index}.{_PARTS[part]}.weight"
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    from gguf import GGUFReader
-
-    wanted = ("general.architecture", "tokenizer.ggml.tokens")
-    return {
-        key: field.contents()
-        for key, field in GGUFReader(path).fields.items()
-        if key in wanted or key.startswith("llama.")
-    }
