@@ -3,8 +3,18 @@
 What it knows of a design comes from the accelerator's JSON side-car alone.
 """
 
-from speq_sim.host.device import Device, DeviceError, Matrix, Result
+from speq_sim.host.device import Device, DeviceError, Result
+from speq_sim.host.matrix import GroupedMatrix, Matrix
 from speq_sim.host.registers import RegisterBlock
 from speq_sim.host.transport import Packet, Transport
 
-__all__ = ["Device", "DeviceError", "Matrix", "Packet", "RegisterBlock", "Result", "Transport"]
+__all__ = [
+    "Device",
+    "DeviceError",
+    "GroupedMatrix",
+    "Matrix",
+    "Packet",
+    "RegisterBlock",
+    "Result",
+    "Transport",
+]

@@ -2,22 +2,25 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from speq.formats.image import PLANES, Extent, memory_image
+from speq.formats.image import PLANES, memory_image
+from speq.formats.int4 import Int4Tensor
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packing import PackedTensor
-from speq.parameters import Parameters
+from speq.parameters import MODES, Parameters
+from speq_sim.golden import quantise_activations
 from speq_sim.golden.rounding import RESULT_TYPES
+from speq_sim.host.matrix import GroupedMatrix, Matrix, epilogue, split_groups
 from speq_sim.host.registers import RegisterBlock
 from speq_sim.host.transport import Packet, Transport
 
-__all__ = ["Device", "DeviceError", "Matrix", "Result"]
+__all__ = ["Device", "DeviceError", "Result"]
 
 SCHEMA = "speq-accelerator/1"
 MAGIC = int.from_bytes(b"SPEQ", "little")
@@ -25,25 +28,6 @@ MAGIC = int.from_bytes(b"SPEQ", "little")
 
 class DeviceError(RuntimeError):
     """The unit is not the one described, refused a command, or stopped with a fault."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Matrix:
-    """A weight matrix in the unit's memory.
-
-    Attributes
-    ----------
-    extent : Extent
-        Its sizes.
-    bases : tuple of int
-        Address of each plane, in bytes.
-    alpha : array of float32 [N] or None
-        Scale of each row's draft result.
-    """
-
-    extent: Extent
-    bases: tuple[int, ...]
-    alpha: NDArray[np.float32] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,11 +39,21 @@ class Result:
     raw : array [M, N]
         In the design's result format, as it left the array.
     values : array of float32 [M, N]
-        With alpha applied, if the job was a draft (docs/numerics.md).
+        With alpha or the scales of INT4 applied (:func:`speq_sim.host.matrix.epilogue`).
     """
 
     raw: NDArray[np.floating]
     values: NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    """A job that was queued; `token_scales` only if its activations were quantised."""
+
+    matrix: Matrix
+    mode: str
+    tokens: int
+    token_scales: NDArray[np.float16] | None
 
 
 class Device:
@@ -92,7 +86,8 @@ class Device:
         self.registers = RegisterBlock(transport, side_car["registers"])
         self._transport = transport
         self._free = memory
-        self._pending: deque[tuple[Matrix, str, int]] = deque()
+        self._pending: deque[_Job] = deque()
+        self._sent: _Job | None = None
         if self.registers.read("ID") != MAGIC:
             raise DeviceError("no accelerator answers: check the address of its registers")
         for difference in self.registers.differences():
@@ -101,22 +96,39 @@ class Device:
                 f"emitted with it"
             )
 
-    def load(self, tensor: PackedTensor) -> Matrix:
+    def load(self, tensor: PackedTensor | Int4Tensor) -> Matrix | GroupedMatrix:
         """Lay a matrix out for the design and put it into memory.
+
+        An INT4 matrix with groups becomes one matrix for each of them.
 
         Raises
         ------
+        DeviceError
+            If the design has no mode for it, or memory is full.
         FormatError, ParameterError
             If the design cannot read it.
         """
+        if not isinstance(tensor, Int4Tensor):
+            return self._load(tensor)
+        if not self.parameters.integers:
+            raise DeviceError(
+                f"design {self.parameters.name!r} has no mode of INT4 weights: add "
+                f'"qdraft" and "qverify" to its modes, or load the tensor packed'
+            )
+        parts = tuple(self._load(part) for part in split_groups(tensor))
+        return GroupedMatrix(parts) if tensor.group else parts[0]
+
+    def _load(self, tensor: PackedTensor | Int4Tensor) -> Matrix:
         image = memory_image(tensor, self.parameters)
         bases = []
         for region in image.regions:
             bases.append(self._allocate(region.nbytes))
             self._transport.write_memory(bases[-1], region.tobytes())
-        return Matrix(image.extent, tuple(bases), image.alpha)
+        return Matrix(image.extent, tuple(bases), image.alpha, image.scale)
 
-    def load_file(self, path: Path, names: Iterable[str] | None = None) -> dict[str, Matrix]:
+    def load_file(
+        self, path: Path, names: Iterable[str] | None = None
+    ) -> dict[str, Matrix | GroupedMatrix]:
         """Put matrices of a packed model into memory, one after the other.
 
         Parameters
@@ -146,12 +158,14 @@ class Device:
     ) -> None:
         """Queue a job.
 
+        In QDRAFT activations are quantised to INT4, a scale per token, and its integers are sent.
+
         Parameters
         ----------
         matrix : Matrix
             The weights.
         mode : str
-            ``"verify"`` or ``"draft"``. A plain matrix is drafted at full precision.
+            One of :data:`speq.modes.MODES`. A plain matrix is verified in every mode.
         activations : array of float16 [M, K], optional
             M tokens, at most as many as the design serves at once. Without them the job works on
             those of the job before.
@@ -161,25 +175,20 @@ class Device:
         Raises
         ------
         DeviceError
-            If the unit rejects the command.
+            If the design or the matrix lacks the mode, or the unit rejects the command.
         ValueError
-            If the activations do not fit the matrix.
+            If the activations do not fit the matrix, or those that the unit keeps are integers and
+            this mode takes none, or the other way round.
         """
-        extent = matrix.extent
-        if activations is not None:
-            if activations.dtype != np.float16 or activations.shape[1:] != (extent.inputs,):
-                raise ValueError(
-                    f"activations are {activations.dtype} of shape {activations.shape}, but the "
-                    f"matrix takes float16 [M, {extent.inputs}]"
-                )
-            tokens = len(activations)
-        if tokens is None:
-            raise ValueError("there are neither activations nor a number of tokens: give one")
-        mode = "verify" if extent.plain else mode
-        self._command(matrix, mode, tokens, keep=activations is None)
-        if activations is not None:
-            self._transport.send(self._packet(activations))
-        self._pending.append((matrix, mode, tokens))
+        mode = self._checked(matrix, mode)
+        if activations is None:
+            if tokens is None:
+                raise ValueError("there are neither activations nor a number of tokens: give one")
+            self._queue(_Job(matrix, mode, tokens, self._kept_scales(mode)), None)
+            return
+        _check_activations(activations, matrix)
+        values, scales = _quantised(activations, mode)
+        self._queue(_Job(matrix, mode, len(values), scales), values)
 
     def collect(self) -> Result:
         """Results of the oldest job that was not collected.
@@ -189,27 +198,107 @@ class Device:
         DeviceError
             If the unit stopped before it was done; :meth:`resume` makes it ready again.
         """
+        job, raw = self._take()
+        return Result(raw, epilogue([raw], job.matrix, job.mode, job.token_scales))
+
+    def run(
+        self,
+        matrix: Matrix | GroupedMatrix,
+        mode: str,
+        activations: NDArray[np.float16],
+        dtype: DTypeLike = np.float32,
+    ) -> NDArray[np.floating]:
+        """The product of a matrix and any number of tokens, with all scales applied: [M, N].
+
+        More tokens than the design serves at once take several passes over the weights, and groups
+        of inputs a job each; up to ``queue_depth`` jobs are queued at a time.
+
+        Parameters
+        ----------
+        matrix, mode, activations
+            As in :meth:`submit`, for any M of 1 or more.
+        dtype : float32 or float16
+            Of the product, which is FP32 up to the end.
+
+        Raises
+        ------
+        DeviceError, ValueError
+            As :meth:`submit`; or if jobs are pending, whose results would be mixed up with these.
+        """
+        if self._pending:
+            raise DeviceError(f"{len(self._pending)} jobs are pending: collect them first")
+        mode = self._checked(matrix, mode)
+        _check_activations(activations, matrix)
+        values, scales = _quantised(activations, mode)
+        step = self.parameters.tokens
+        passes = [slice(start, start + step) for start in range(0, len(values), step)]
+        raws = list(self._products(matrix, mode, [values[tokens] for tokens in passes]))
+        found = []
+        for number, tokens in enumerate(passes):
+            parts = raws[number * len(matrix.parts) :][: len(matrix.parts)]
+            of_tokens = None if scales is None else scales[tokens]
+            found.append(epilogue(parts, matrix, mode, of_tokens))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.concatenate(found).astype(dtype, copy=False)
+
+    def _products(
+        self, matrix: Matrix | GroupedMatrix, mode: str, passes: Iterable[NDArray[np.float16]]
+    ) -> Iterator[NDArray[np.floating]]:
+        """Results of each part of a matrix for each pass of tokens, some jobs ahead."""
+        for values in passes:
+            start = 0
+            for part in matrix.parts:
+                inputs = values[:, start : start + part.inputs]
+                start += part.inputs
+                self._queue(_Job(part, mode, len(values), None), inputs)
+                if len(self._pending) == self.parameters.queue_depth:
+                    yield self._take()[1]
+        while self._pending:
+            yield self._take()[1]
+
+    def _checked(self, matrix: Matrix | GroupedMatrix, mode: str) -> str:
+        """The mode in which a matrix is to run."""
+        if any(part.extent.plain for part in matrix.parts):
+            return "verify"
+        if mode not in self.parameters.modes:
+            raise DeviceError(
+                f"design {self.parameters.name!r} has no mode {mode!r}: use one of "
+                f"{', '.join(self.parameters.modes)}, or add it to the design"
+            )
+        if mode not in matrix.modes:
+            raise DeviceError(
+                f"the matrix has no weights for mode {mode!r}: it is stored for "
+                f"{' and '.join(matrix.modes)}"
+            )
+        return mode
+
+    def _kept_scales(self, mode: str) -> NDArray[np.float16] | None:
+        """Token scales of the activations that the unit has, which must be right for a mode."""
+        before = self._sent
+        if before is not None and (before.mode == "qdraft") != (mode == "qdraft"):
+            raise ValueError(
+                f"the activations of the job before are those of {before.mode}, and only QDRAFT "
+                f"takes INT4 ones: give activations"
+            )
+        return before.token_scales if before else None
+
+    def _queue(self, job: _Job, values: NDArray[np.float16] | None) -> None:
+        """Give a command and what it needs."""
+        self._command(job.matrix, job.mode, job.tokens, keep=values is None)
+        if values is not None:
+            self._transport.send(self._packet(values))
+        self._pending.append(job)
+        self._sent = job
+
+    def _take(self) -> tuple[_Job, NDArray[np.floating]]:
+        """The oldest job and what it gave."""
         if not self._pending:
             raise DeviceError("no job is pending: submit one first")
         packet = self._receive()
-        matrix, mode, tokens = self._pending.popleft()
+        job = self._pending.popleft()
         if packet is None or packet.void:
             raise DeviceError(f"the unit stopped ({self.fault()}): resume it and submit again")
-        return self._result(matrix, mode, tokens, packet.data)
-
-    def run(
-        self, matrix: Matrix, mode: str, activations: NDArray[np.float16]
-    ) -> NDArray[np.float32]:
-        """The product of a matrix and any number of tokens, alpha applied: [M, N].
-
-        More tokens than the design serves at once take several passes over the weights.
-        """
-        step = self.parameters.tokens
-        parts = []
-        for start in range(0, len(activations), step):
-            self.submit(matrix, mode, activations[start : start + step])
-            parts.append(self.collect().values)
-        return np.concatenate(parts)
+        return job, self._matrix_of(job, packet.data)
 
     def fault(self) -> str:
         """Why the unit stopped, as its registers call it."""
@@ -240,6 +329,7 @@ class Device:
             pass
         self.registers.write("CONTROL", resume=1)
         self._pending.clear()
+        self._sent = None
 
     def clear_counters(self) -> None:
         """Set the performance counters to 0."""
@@ -274,8 +364,8 @@ class Device:
 
     def _command(self, matrix: Matrix, mode: str, tokens: int, *, keep: bool) -> None:
         extent, registers = matrix.extent, self.registers
-        fields = {"mode": self.parameters.modes.index(mode), "tokens": tokens, "keep": int(keep)}
-        if self.parameters.drafts:
+        fields = {"mode": MODES.index(mode), "tokens": tokens, "keep": int(keep)}
+        if self.parameters.packs:
             fields["plain"] = int(extent.plain)
         registers.write("COMMAND", **fields)
         registers.write("INPUTS", count=extent.inputs)
@@ -299,9 +389,9 @@ class Device:
         spare = -activations.shape[1] % self.parameters.port_words
         return np.pad(activations, ((0, 0), (0, spare))).astype("<f2").tobytes()
 
-    def _result(self, matrix: Matrix, mode: str, tokens: int, data: bytes) -> Result:
-        """Undo the order of the packet: output tiles, tokens, rows."""
-        design, extent = self.parameters, matrix.extent
+    def _matrix_of(self, job: _Job, data: bytes) -> NDArray[np.floating]:
+        """Undo the order of the packet, output tiles, tokens, rows: [M, N]."""
+        design, extent, tokens = self.parameters, job.matrix.extent, job.tokens
         dtype = RESULT_TYPES[design.result_format].newbyteorder("<")
         beats = -(-design.rows * design.result_bits // design.port_bits)
         values = np.frombuffer(data, dtype=dtype)
@@ -313,7 +403,19 @@ class Device:
             )
         values = values.reshape(extent.output_tiles, tokens, -1)[:, :, : design.rows]
         raw = values.swapaxes(0, 1).reshape(tokens, -1)[:, : extent.outputs]
-        scaled = raw.astype(np.float32)
-        if mode == "draft" and matrix.alpha is not None:
-            scaled = scaled * matrix.alpha
-        return Result(np.ascontiguousarray(raw), scaled)
+        return np.ascontiguousarray(raw)
+
+
+def _check_activations(activations: NDArray[np.float16], matrix: Matrix | GroupedMatrix) -> None:
+    if activations.dtype != np.float16 or activations.shape[1:] != (matrix.inputs,):
+        raise ValueError(
+            f"activations are {activations.dtype} of shape {activations.shape}, but the "
+            f"matrix takes float16 [M, {matrix.inputs}]"
+        )
+
+
+def _quantised(
+    activations: NDArray[np.float16], mode: str
+) -> tuple[NDArray[np.float16], NDArray[np.float16] | None]:
+    """What is handed over, and the scale of each token if that is integers."""
+    return quantise_activations(activations) if mode == "qdraft" else (activations, None)

@@ -11,8 +11,9 @@ import pytest
 from speq.accelerator.emission import emit
 from speq.formats import family, pack
 from speq.formats.image import Extent
+from speq.formats.int4 import Int4Tensor, quantise_int4
 from speq.formats.packing import PackedTensor
-from speq.parameters import PRESETS, ParameterError, Parameters
+from speq.parameters import MODES, PRESETS, ParameterError, Parameters
 from speq_sim.benches.accelerator.plan import IDEAL, Memory, Plan, Round, Step
 from speq_sim.benches.accelerator.running import carry_out
 from speq_sim.benches.simulators import lint
@@ -28,10 +29,30 @@ DESIGNS = {
     ),
     "wide_port": Parameters(rows=4, columns=16, port_words=16, tokens=1, activation_values=2048),
     "verify_only": TINY.verify_only(),
+    "all_modes": TINY.replace(modes=MODES),
+    "all_modes_two_lanes": TINY.replace(modes=MODES, draft_lanes=2, tokens=3),
+    "all_modes_one_lane": TINY.replace(modes=MODES, draft_lanes=1, outstanding=1),
+    "all_modes_narrow": Parameters(
+        modes=MODES,
+        rows=6,
+        columns=8,
+        port_words=2,
+        tokens=2,
+        activation_values=1024,
+        burst_beats=4,
+        draft_activations="bfp8",
+    ),
 }
-"""Every number of lanes, both formats, one token, records of part of a beat and of several."""
+"""Every number of lanes with two modes and with all, both formats, one token, records of part of a
+beat and of several."""
 
 SLOW = Memory(3, 40, 2)
+
+TILES = {"verify": 4, "middle": 2}
+"""Tiles of a group in each mode, 1 in all others."""
+
+PLANES = {"verify": 3, "middle": 2}
+"""Planes that each mode reads of a packed matrix, 1 in all others."""
 
 
 def a_matrix(design, outputs, inputs, seed, columns=False):
@@ -42,13 +63,25 @@ def a_matrix(design, outputs, inputs, seed, columns=False):
     if columns:
         weights *= np.exp2(generator.integers(-7, 1, inputs))
     weights = weights.astype(np.float16)
-    if design.drafts:
+    if design.packs:
         tensor = pack(weights, family(design.family))
         assert not tensor.is_plain
         assert np.any(tensor.scale.columns) or not columns
         return tensor
     bits = weights.view(np.uint16)
     return PackedTensor(design.family, bits.shape, plain=bits, reason="no decoder")
+
+
+def an_int4_matrix(outputs, inputs, seed):
+    generator = np.random.default_rng(seed)
+    weights = generator.standard_normal((outputs, inputs)) * 0.1
+    return quantise_int4(weights.astype(np.float32))
+
+
+def extent_of(matrix, design):
+    if isinstance(matrix, Int4Tensor):
+        return Extent(design, *matrix.shape, int4_group=0)
+    return Extent(design, *matrix.shape, plain=matrix.is_plain)
 
 
 def a_plan(design):
@@ -66,25 +99,39 @@ def a_plan(design):
         "even": a_matrix(design, 2 * design.rows, 2 * design.group_inputs, 2),
         "plain": PackedTensor(design.family, plain.shape, plain=plain.plain, reason="test"),
     }
+    if design.integers:
+        matrices["int4"] = an_int4_matrix(9, 83, 4)
     most = design.tokens
     vectors = {
         f"{name}_{tokens}": activations(tokens, matrix.shape[1])
         for name, matrix in matrices.items()
         for tokens in {1, most}
     }
-    modes = ("draft", "verify") if design.drafts else ("verify",)
+    packed = [mode for mode in ("draft", "middle", "verify") if mode in design.modes]
+    integer = [mode for mode in ("qdraft", "qverify") if mode in design.modes]
+    # The mode changes with each job, and all pairs of modes meet in some order.
+    each = [
+        Step(name, mode, f"{name}_{tokens}")
+        for name, modes in {
+            "wide": packed,
+            "even": packed,
+            "plain": ["verify"],
+            "int4": integer,
+        }.items()
+        for mode, tokens in zip(modes, (1, most, most), strict=False)
+    ]
+    generator.shuffle(each)
+    first, last = packed[0], packed[-1]
     orders = {
-        "each": [
-            Step(name, mode, f"{name}_{tokens}")
-            for name in matrices
-            for mode, tokens in zip(modes, (1, most), strict=False)
-        ],
+        "each": each,
         "kept": [
-            Step("wide", modes[0], f"wide_{most}"),
-            Step("wide", modes[-1], None),
-            Step("even", modes[-1], "even_1"),
-            Step("even", modes[0], None),
-            Step("wide", modes[0], "wide_1"),
+            Step("wide", first, f"wide_{most}"),
+            *[Step("wide", mode, None) for mode in packed[1:]],
+            *[Step("int4", mode, None) for mode in integer[1:]],
+            *[Step("int4", "qdraft", tokens) for _ in integer[1:] for tokens in ("int4_1", None)],
+            Step("even", last, "even_1"),
+            Step("even", first, None),
+            Step("wide", first, "wide_1"),
         ],
     }
     rounds = [Round("each", SLOW, orders["each"], 0.4), Round("kept", IDEAL, orders["kept"])]
@@ -102,10 +149,9 @@ def test_jobs_are_bit_exact_and_read_their_planes_alone(name, tmp_path):
         measured = outcome.measured[round_.name]
         beats = words = 0
         for step in round_.steps:
-            matrix = plan.matrices[step.matrix]
-            extent = Extent(design, *matrix.shape, plain=matrix.is_plain)
-            beats += sum(extent.beats[: extent.planes_read(step.mode)])
-            tiles = 1 if step.mode == "draft" and not matrix.is_plain else design.group_tiles
+            extent = extent_of(plan.matrices[step.matrix], design)
+            tiles = design.group_tiles if extent.plain else TILES.get(step.mode, 1)
+            beats += sum(extent.beats[: PLANES.get(step.mode, 1)])
             words += extent.output_tiles * extent.groups * tiles * design.load_cycles
         assert (measured["beats"], measured["words"]) == (beats, words)
 
@@ -130,7 +176,7 @@ def test_the_next_jobs_weights_are_fetched_while_this_one_works(tmp_path):
         assert beats <= more - fewer < beats + 10
 
 
-@pytest.mark.parametrize("name", ["four_lanes", "verify_only"])
+@pytest.mark.parametrize("name", ["four_lanes", "verify_only", "all_modes"])
 def test_the_emitted_files_are_clean_and_describe_the_unit(name, tmp_path):
     design = DESIGNS[name]
     files = emit(design, tmp_path)
@@ -142,14 +188,21 @@ def test_the_emitted_files_are_clean_and_describe_the_unit(name, tmp_path):
     assert side_car["buses"]["m_axi"]["m_axi_rdata"] == {"direction": "in", "bits": 64}
     assert side_car["buses"]["m_axis"]["m_axis_tuser"] == {"direction": "out", "bits": 1}
     depths = side_car["derived"]["fifo_beats"]
-    assert set(depths) == ({"draft", "middle", "low"} if design.drafts else {"draft"})
+    assert set(depths) == ({"draft", "middle", "low"} if design.packs else {"draft"})
     assert {path.suffix for path in files.headers} == {".h", ".vh"}
     assert f"{files.top}_registers.vh: {{is_include_file: true}}" in files.core.read_text()
     again = emit(design, tmp_path / "again")
     assert again.verilog.read_bytes() == files.verilog.read_bytes()
 
 
-def test_designs_without_an_axi_width_are_refused(tmp_path):
-    with pytest.raises(ParameterError, match="AXI bus needs 2, 4, 8, 16, 32 or 64"):
-        emit(TINY.replace(port_words=1), tmp_path / "new")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"port_words": 1}, "AXI bus needs 2, 4, 8, 16, 32 or 64"),
+        ({"modes": ("verify", "qdraft", "qverify")}, 'like packed ones: add "draft" or "middle"'),
+    ],
+)
+def test_designs_that_are_no_accelerator_are_refused(changes, message, tmp_path):
+    with pytest.raises(ParameterError, match=message):
+        emit(TINY.replace(**changes), tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -16,12 +16,13 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
 from numpy.typing import NDArray
 
+from speq.formats.int4 import Int4Tensor
 from speq.formats.packing import PackedTensor
 from speq.parameters import Parameters
 from speq_sim.benches.accelerator.transport import SimulationTransport
 from speq_sim.benches.axi import Packet
 from speq_sim.host import Device, Matrix, Result
-from speq_sim.host.reference import job_of
+from speq_sim.host.unit_jobs import unit_job
 from speq_sim.jobs import expected
 
 __all__ = ["LIMIT", "SIDE_CAR_VARIABLE", "FaultBench", "Valve", "blocking", "packet_bytes"]
@@ -67,7 +68,7 @@ class Valve(Iterator[bool]):
 class Stored:
     """A matrix as the golden model and as the unit's memory have it."""
 
-    tensor: PackedTensor
+    tensor: PackedTensor | Int4Tensor
     matrix: Matrix
 
     def beat_address(self, plane: int, beat: int) -> int:
@@ -78,11 +79,14 @@ class Stored:
 
 
 def packet_bytes(
-    tensor: PackedTensor, mode: str, activations: NDArray[np.float16], parameters: Parameters
+    tensor: PackedTensor | Int4Tensor,
+    mode: str,
+    activations: NDArray[np.float16],
+    parameters: Parameters,
 ) -> bytes:
     """The packet that a job must give (docs/accelerator.md, Jobs), from the golden model."""
     rows = parameters.rows
-    job = job_of(tensor, mode, activations)
+    job = unit_job(tensor, mode, activations)
     tiles = -(-job.outputs // rows)
     values = expected(job.with_rows(tiles * rows), parameters)
     rows_of_tiles = values.reshape(job.tokens, tiles, rows).swapaxes(0, 1).reshape(-1, rows)
@@ -224,8 +228,8 @@ class FaultBench:
 
     # Work -------------------------------------------------------------------------------------
 
-    def store(self, tensor: PackedTensor) -> Stored:
-        """Put a matrix into memory."""
+    def store(self, tensor: PackedTensor | Int4Tensor) -> Stored:
+        """Put a matrix into memory; an INT4 one without groups."""
         stored = Stored(tensor, self.device.load(tensor))
         ends = [stored.beat_address(plane, -1) for plane in range(len(stored.matrix.bases))]
         self._memory_used = max(ends) + self.parameters.bus_bytes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from speq.formats.container import PackedModel, read_packed, write_packed
+from speq.formats.int4 import Int4Tensor
 from speq.formats.packing import PackedTensor
 from speq.formats.tables import family
 
@@ -44,7 +45,8 @@ RANDOM = Memory(20, 200, 4)
 class Step:
     """One job: the name of a matrix, a mode, and the name of its activations.
 
-    Without activations it keeps those of the step before.
+    Without activations it keeps those of the step before; QDRAFT, which sends integers, can keep
+    only those of a QDRAFT, and no other mode can.
     """
 
     matrix: str
@@ -80,15 +82,15 @@ class Plan:
 
     Parameters
     ----------
-    matrices : mapping of str to PackedTensor
-        Packed with one family, or plain.
+    matrices : mapping of str to PackedTensor or Int4Tensor
+        Packed with one family, plain, or INT4 without groups.
     activations : mapping of str to array of float16 [M, K]
         M at most what the design serves at once.
     rounds : sequence of Round
         Run one after the other, without a reset between them.
     """
 
-    matrices: Mapping[str, PackedTensor]
+    matrices: Mapping[str, PackedTensor | Int4Tensor]
     activations: Mapping[str, NDArray[np.float16]]
     rounds: Sequence[Round]
 
@@ -102,7 +104,8 @@ class Plan:
     def save(self, folder: Path) -> None:
         """Write the plan into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = next(iter(self.matrices.values())).family
+        packed = (each for each in self.matrices.values() if isinstance(each, PackedTensor))
+        name = next(packed).family
         model = PackedModel(family(name), dict(self.matrices))
         write_packed(folder / "matrices.safetensors", model)
         # The library copies memory as it lies, so views must be laid out first.

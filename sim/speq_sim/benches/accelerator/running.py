@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speq.parameters import Parameters
 from speq_sim.benches.accelerator.plan import Plan
 from speq_sim.benches.simulators import Run, run
-from speq_sim.host.reference import job_of
+from speq_sim.host.unit_jobs import unit_job
 from speq_sim.jobs import expected
 
 __all__ = ["Outcome", "carry_out"]
@@ -101,7 +101,7 @@ def _wrong(
     found: NDArray[np.floating], plan: Plan, step: Any, activations: Any, parameters: Parameters
 ) -> int:
     """Results of a step that differ, in bits, from the golden model's."""
-    job = job_of(plan.matrices[step.matrix], step.mode, activations)
+    job = unit_job(plan.matrices[step.matrix], step.mode, activations)
     wanted = expected(job, parameters)
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return wanted.size
