@@ -82,6 +82,39 @@ def test_draft_depends_on_its_row_vector_and_format_alone(seed, blocks, form):
     assert same(shuffled, y[tokens][:, outputs])
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, pairs=st.integers(1, 60), lanes=st.sampled_from([1, 2, 4]))
+def test_qverify_depends_on_its_row_and_vector_alone(seed, pairs, lanes):
+    """Also not on L = 2 or 4: pairs are k // 2 in both."""
+    rng = np.random.default_rng(seed)
+    w = rng.integers(0, 16, (5, 2 * pairs), dtype=np.uint8)
+    x = any_patterns(rng, 3, 2 * pairs)
+    y = golden.integer_verify(w, x, lanes)
+    for n in range(5):
+        for m in range(3):
+            assert same(golden.integer_verify(w[[n]], x[[m]], lanes), y[m : m + 1, n : n + 1])
+    order = rng.permuted(rng.permutation(np.arange(2 * pairs).reshape(pairs, 2)), axis=1).ravel()
+    assert same(golden.integer_verify(w[:, order], x[:, order], lanes), y)
+    if lanes == 1:
+        values = golden.INTEGERS[w].astype(np.float16)
+        assert same(y, golden.verify(values, x))
+    else:
+        assert same(y, golden.integer_verify(w, x, 6 - lanes))
+
+
+@pytest.mark.parametrize("path", REAL_TILES, ids=lambda path: path.stem)
+def test_qverify_of_a_real_tile_is_close_to_fp16_activations(path):
+    """An activation loses at most half of its block's unit, 2**-12 of the block's largest."""
+    tile = load_file(path)
+    w, x = tile["weight"].astype(np.float64), tile["activations"]
+    integers = np.rint(7 * w / np.abs(w).max(axis=1, keepdims=True)).astype(np.int8)
+    nibbles = golden.nibbles_of(integers)
+    exact, found = (golden.integer_verify(nibbles, x, lanes) for lanes in (1, 4))
+    errors = np.square((found - exact).astype(np.float64)).sum()
+    signal = np.square(exact.astype(np.float64)).sum()
+    assert 0 < errors < signal * 1e-7  # 70 dB
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_short_last_block_is_filled_with_zeros(form):
     rng = np.random.default_rng(form.bits)

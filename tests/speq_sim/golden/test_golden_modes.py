@@ -112,6 +112,35 @@ def test_draft_is_the_definition(problem, result_format, data):
     assert bits(found) == wanted
 
 
+@settings(max_examples=100, deadline=None)
+@given(problem=packed_problems(), result_format=result_formats)
+def test_middle_is_the_definition(problem, result_format):
+    weights, activations, shifts, exponents = problem
+    found = golden.middle(
+        halves(weights), halves(activations), np.array(shifts), np.array(exponents), result_format
+    )
+    seen = [[reference.middle(w) for w in row] for row in weights]
+    assert bits(found) == expect_verify(seen, activations, shifts, exponents, result_format)
+
+
+@settings(max_examples=200, deadline=None)
+@given(problem=problems(), result_format=result_formats, data=st.data())
+def test_modes_of_int4_weights_are_the_definition(problem, result_format, data):
+    activations = problem[1]
+    nibbles = matrix(data.draw, st.integers(0, 15), len(problem[0]), len(problem[0][0]))
+    stored, x = np.array(nibbles, dtype=np.uint8), halves(activations)
+    form = data.draw(forms)
+    drafted = golden.integer_draft(stored, x, golden.BlockFormat(*form), result_format)
+    lanes = data.draw(st.sampled_from([1, 2, 4]))
+    verified = golden.integer_verify(stored, x, lanes, result_format)
+    verify_form = (11, 1) if lanes == 1 else (12, 2)
+    for found, seen in ((drafted, form), (verified, verify_form)):
+        assert bits(found) == [
+            [reference.integer_dot(row, x, seen, result_format) for row in nibbles]
+            for x in activations
+        ]
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_blocks_are_the_definition(data):
