@@ -95,12 +95,12 @@ def products_of(block: Block, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return signed(got, bits), wrapped(exact, bits)
 
 
-@pytest.mark.parametrize("accumulator_bits", [16, 32, 48])
+@pytest.mark.parametrize("accumulator_bits", [16, 48])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_product(name: str, accumulator_bits: int, tmp_path: Path) -> None:
     """All operands by all operands: 32**2 and 16**2 with 4 bits, 512**2 and 256**2 with 8.
 
-    With 8 bits OliVe's reach ``15**2 * 2**38``, so that 16 and 32 bits lose the top of many.
+    With 8 bits OliVe's reach ``15**2 * 2**38``: 48 bits hold all, 16 lose the top of many.
     """
     parameters = PRESETS[name].replace(accumulator_bits=accumulator_bits)
     got, wanted = products_of(Product(parameters), tmp_path)
