@@ -62,12 +62,18 @@ class Extent:
 
     def __post_init__(self) -> None:
         check_accelerator(self.parameters)
+        name = self.parameters.name
         if self.int4_group is not None:
             check_scheme(self.int4_group, "none")
-        if not self.plain and not self.parameters.drafts:
+            if not self.parameters.integers:
+                raise ParameterError(
+                    f'design {name!r} has no mode of INT4 weights: add "qdraft" and "qverify" to '
+                    f"its modes, or store the matrix packed or plain"
+                )
+        elif not self.plain and not self.parameters.packs:
             raise ParameterError(
-                f"design {self.parameters.name!r} has no decoder of 4-bit weights: unpack the "
-                f'matrix to FP16 first, or add "draft" to the modes'
+                f"design {name!r} has no decoder of packed words: unpack the matrix to FP16 first, "
+                f'or add "draft" to the modes'
             )
         if not self.outputs or not self.inputs or self.span > MAX_PRODUCTS:
             padding = " with the padding of its groups" if self.int4_group else ""
@@ -115,7 +121,7 @@ class Extent:
 
     def planes_read(self, mode: str) -> int:
         """How many of the planes, from the first, a mode reads."""
-        return 1 if mode == "draft" else len(self.beats)
+        return min({"draft": 1, "middle": 2}.get(mode, len(PLANES)), len(self.beats))
 
     @property
     def _words(self) -> int:

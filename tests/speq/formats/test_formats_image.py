@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speq.formats import family, pack, unpack
+from speq.formats import family, pack, quantise_int4, unpack
 from speq.formats.codec import decode
 from speq.formats.errors import FormatError
-from speq.formats.image import Extent, memory_image
+from speq.formats.image import Extent, memory_image, padded_inputs
 from speq.formats.packing import PackedTensor
 from speq.parameters import PRESETS, ParameterError, Parameters
 
@@ -114,7 +114,7 @@ def test_a_plain_matrix_lies_as_defined(design):
 def test_modes_read_whole_planes_from_the_first():
     extent = Extent(PRESETS["edge"], 1536, 576)
     assert extent.beats == (9 + 96 * (1 + 144), 96 * 144, 96 * 288)
-    assert [extent.planes_read(mode) for mode in ("draft", "verify")] == [1, 3]
+    assert [extent.planes_read(mode) for mode in ("draft", "middle", "verify")] == [1, 2, 3]
     plain = Extent(PRESETS["edge"], 1536, 576, plain=True)
     assert plain.beats == (96 * 9 * 4 * 16,)
     assert plain.planes_read("verify") == 1
@@ -134,7 +134,7 @@ def test_what_cannot_be_laid_out_is_refused():
     other = TINY.replace(family="bsfp")
     assert "decodes 'bsfp': pack it anew" in refusal(lambda: memory_image(packed, other))
     only = TINY.verify_only()
-    assert "has no decoder of 4-bit weights" in refusal(lambda: memory_image(packed, only))
+    assert "has no decoder of packed words" in refusal(lambda: memory_image(packed, only))
     wide = TINY.replace(columns=8, port_words=1, rows=4)
     assert "AXI bus needs" in refusal(lambda: memory_image(packed, wide))
     assert "cannot be read" in refusal(lambda: Extent(TINY, 4, 65_537))
@@ -149,3 +149,90 @@ def test_alpha_goes_along():
     np.testing.assert_array_equal(image.alpha, alpha)
     assert image.nbytes == sum(region.nbytes for region in image.regions)
     np.testing.assert_array_equal(unpack(tensor, members), random_weights(4, 64, 1))
+
+
+# INT4 -------------------------------------------------------------------------------------------
+
+QSPEC = TINY.replace(modes=("verify", "draft", "qdraft", "qverify"))
+
+INT4_DESIGNS = st.sampled_from(
+    [
+        QSPEC,
+        QSPEC.replace(draft_lanes=1),
+        TINY.replace(modes=("verify", "middle", "qdraft", "qverify"), draft_lanes=2),
+        QSPEC.replace(rows=3, columns=8, port_words=2),
+    ]
+)
+
+
+def placed(k, group, tile):
+    """Place of input k, counted: every group but the last ends with a whole tile."""
+    place = 0
+    for input_ in range(k):
+        place += 1
+        if group and (input_ + 1) % group == 0:
+            place += -place % tile
+    return place
+
+
+@given(
+    INT4_DESIGNS, st.integers(1, 9), st.integers(1, 70), st.sampled_from([0, 4, 12, 16, 32, 100])
+)
+def test_an_int4_matrix_lies_as_defined(design, outputs, inputs, group):
+    generator = np.random.default_rng(outputs * inputs)
+    tensor = quantise_int4(generator.standard_normal((outputs, inputs), np.float32), group)
+    image = memory_image(tensor, design)
+    extent, (draft,) = image.extent, image.regions
+    tile = 4 * design.columns
+    places_of = padded_inputs(inputs, group, design)
+    assert places_of.tolist() == [placed(k, group, tile) for k in range(inputs)]
+    assert (extent.inputs, extent.span) == (inputs, places_of[-1] + 1)
+    assert extent.groups == -(-extent.span // tile)
+    assert draft.nbytes == image.nbytes == 2 * design.port_words * extent.beats[0]
+    assert len(extent.beats) == extent.planes_read("qdraft") == extent.planes_read("qverify") == 1
+    assert np.array_equal(image.scale, tensor.scale)
+    assert image.alpha is None
+
+    beat = 2 * design.port_words
+    shifts = extent.groups * tile // 2
+    records = -(-2 * design.rows // beat) * beat
+    assert not draft[:shifts].any()
+    rows = draft[shifts:].reshape(extent.output_tiles, -1)
+    assert not rows[:, :records].any()
+    codes = np.ascontiguousarray(rows[:, records:]).reshape(-1)
+    wanted = np.zeros((extent.output_tiles * design.rows, extent.groups * tile), np.uint8)
+    wanted[:outputs, places_of] = tensor.nibbles
+    count = 0
+    for place, n, k in places(extent):
+        assert bits(codes, 4, place) == wanted[n, k]
+        count += 1
+    assert codes.nbytes * 2 == count == wanted.size
+
+
+def test_padded_groups_give_the_same_products():
+    design, group = QSPEC, 20
+    tensor = quantise_int4(np.random.default_rng(0).standard_normal((3, 50), np.float32), group)
+    activations = np.arange(50)
+    where = padded_inputs(50, group, design)
+    padded = np.zeros((2, where[-1] + 1), np.int64)
+    weights = np.zeros((3, where[-1] + 1), np.int64)
+    padded[:, where], weights[:, where] = activations, tensor.integers
+    for number, start in enumerate(range(0, 50, group)):
+        wanted = activations[start : start + group] @ tensor.integers[:, start : start + group].T
+        part = slice(32 * number, 32 * (number + 1))
+        assert np.array_equal(padded[0, part] @ weights[:, part].T, wanted)
+
+
+def test_what_cannot_be_laid_out_as_int4_is_refused():
+    tensor = quantise_int4(np.ones((4, 16), np.float32), 4)
+    assert 'no mode of INT4 weights: add "qdraft"' in refusal(lambda: memory_image(tensor, TINY))
+    assert "the group is 5" in refusal(lambda: Extent(QSPEC, 4, 16, int4_group=5))
+    assert "the group is -4" in refusal(lambda: padded_inputs(16, -4, QSPEC))
+    Extent(QSPEC, 4, 16_384, int4_group=4)
+    wide = refusal(lambda: Extent(QSPEC, 4, 16_388, int4_group=4))
+    assert "K with the padding of its groups 1 to 65536" in wide
+    assert "cannot be read" in refusal(lambda: Extent(QSPEC, 4, 0, int4_group=4))
+    only = TINY.replace(modes=("verify", "qdraft", "qverify"))
+    assert "reads INT4 weights laid out like packed ones" in refusal(
+        lambda: memory_image(tensor, only)
+    )
