@@ -1,12 +1,12 @@
-"""Variants of a design point that differ in their modes alone: what each mode costs.
+"""Variants of a design point that differ in one choice: what modes and formats cost.
 
 Pure Python, like :mod:`speq.parameters`.
 """
 
-from speq.modes import MODES
+from speq.modes import ACTIVATION_FORMATS, MODES
 from speq.parameters import Parameters
 
-__all__ = ["VERIFY_ONLY", "ablation"]
+__all__ = ["VERIFY_ONLY", "ablation", "by_activation_format"]
 
 VERIFY_ONLY = "verify only"
 
@@ -46,4 +46,30 @@ def ablation(parameters: Parameters) -> dict[str, Parameters]:
             draft_lanes=lanes,
             draft_activations=parameters.draft_activations if kept else "auto",
         )
+    return variants
+
+
+def by_activation_format(parameters: Parameters) -> dict[str, Parameters]:
+    """The same array with every format of draft activations, and FP16-only.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The design; its draft lanes and format do not matter. FP16-only designs get DRAFT.
+
+    Returns
+    -------
+    dict of str to Parameters
+        By label, such as ``"bfp6 x 4"`` for that format with four lanes; the FP16-only array first.
+    """
+    modes = parameters.modes if parameters.has_nibbles else (*parameters.modes, "draft")
+    variants = {VERIFY_ONLY: parameters.verify_only()}
+    for lanes, formats in ACTIVATION_FORMATS.items():
+        for form in formats:
+            variants[f"{form} x {lanes}"] = parameters.replace(
+                name=f"{parameters.name}_{form}_{lanes}",
+                modes=modes,
+                draft_lanes=lanes,
+                draft_activations=form,
+            )
     return variants
