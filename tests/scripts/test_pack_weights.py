@@ -68,7 +68,7 @@ def test_figures_plot_and_rounding_of_a_sharded_model(tmp_path):
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path) not in report.read_text()
     assert figures["verified"] is True
-    assert figures["tensors_stored"] == {"packed": 2, "plain": 0, "as it is": 0}
+    assert figures["tensors_stored"] == {"packed": 2, "int4": 0, "plain": 0, "as it is": 0}
     assert figures["tensors_rounded"] == 1
     assert figures["largest_tensor_bytes"] == 40 * 64 * 4
     assert figures["weights"] == figures["weights_packed"] == 48 * 64
@@ -103,6 +103,61 @@ def test_a_design_names_the_family_and_importance_is_read(tmp_path):
     assert read_packed(packed).family.name.startswith("fitted-")
 
 
+def test_a_model_becomes_int4(tmp_path):
+    random = np.random.default_rng(3)
+    shapes = {"lm_head.weight": (16, 64), "q.weight": (8, 64), "o.weight": (8, 150)}
+    tensors = {name: (random.standard_normal(shapes[name]) * 0.02).astype("f4") for name in shapes}
+    tensors["bad"] = np.array([[np.inf, 1]], np.float16)
+    source, packed, report = tmp_path / "in", tmp_path / "out", tmp_path / "r.json"
+    write_weights(source, tensors)
+    words = (source, packed, "--int4", "--round", "--verify", "--json", report)
+    done = run(*words, "--group", "128", "--clip", "mse")
+    assert done.returncode == 0, done.stderr
+    assert "... verifying o.weight" in done.stderr
+    assert "INT4 is what the source quantises to" in done.stdout
+    assert "2 tensors INT4, 2 plain FP16, 0 as they are, 1 rounded" in done.stdout
+    assert "per 128 inputs" in done.stdout
+    figures = json.loads(report.read_text())
+    rows = {row["name"]: row for row in figures["tensors"]}
+    assert rows["lm_head.weight"]["reason"] == "its name matches '*lm_head*', so it stays FP16"
+    assert rows["bad"]["reason"] == "it cannot be INT4: it holds Inf or NaN"
+    assert rows["o.weight"]["int4_sqnr_db"] > 18
+    assert figures["int4"]["group"] == 128
+    assert figures["int4"]["clip"] == "mse"
+    assert figures["int4"]["weights"] == 8 * 64 + 8 * 150
+    assert figures["int4"]["bytes"] == 8 * (32 + 2) + 8 * (75 + 4)
+    ratios = [rows[name]["int4_sqnr_db"] for name in ("q.weight", "o.weight")]
+    assert figures["int4"]["sqnr_db"]["least"] == min(ratios)
+    assert figures["int4"]["sqnr_db"]["mean"] == pytest.approx(sum(ratios) / 2, abs=0.01)
+    assert figures["tensors_stored"] == {"packed": 0, "int4": 2, "plain": 2, "as it is": 0}
+    assert read_packed(packed).tensors["q.weight"].scale.shape == (8, 1)
+
+    done = run(*words, "--fp16", "q.*", "--fp16", "o.*")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(report.read_text())
+    assert [row["stored"] for row in figures["tensors"]] == ["int4", "plain", "plain", "plain"]
+    assert figures["int4"]["fp16_names"] == ["q.*", "o.*"]
+    assert "per row" in done.stdout
+
+
+def test_schemes_of_int4_are_compared(tmp_path):
+    weights = np.random.default_rng(3).standard_normal((16, 256)).astype(np.float32)
+    weights[:, 9] *= 4
+    tensors = {"a": weights, "bad": weights * np.inf, "output.weight": weights, "n": weights[0]}
+    write_weights(tmp_path / "in", {**tensors, "ids": np.arange(4).reshape(2, 2)})
+    done = run(tmp_path / "in", "--int4", "--compare", "--json", tmp_path / "r.json")
+    assert done.returncode == 0, done.stderr
+    assert "refused: bad: it holds Inf or NaN" in done.stdout
+    figures = json.loads((tmp_path / "r.json").read_text())
+    schemes = {(row["group"], row["clip"]): row for row in figures["schemes"]}
+    assert list(schemes) == [(0, "none"), (0, "mse"), (128, "none"), (128, "mse")]
+    assert (figures["matrices"], figures["weights"]) == (1, 16 * 256)
+    assert schemes[0, "none"]["bits_per_weight"] == 4 + 16 / 256
+    assert schemes[128, "mse"]["bits_per_weight"] == 4 + 16 / 128
+    assert schemes[0, "mse"]["sqnr_db"]["mean"] > schemes[0, "none"]["sqnr_db"]["mean"] + 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "r.json"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -110,6 +165,16 @@ def test_a_design_names_the_family_and_importance_is_read(tmp_path):
         (("none.safetensors", "out"), "error: none.safetensors does not exist: check the path"),
         (("a", "b", "--benchmark"), "error: --benchmark packs no file: leave out IN and OUT"),
         ((TILE, "out", "--design", "huge"), "error: design 'huge' is neither a preset"),
+        (("a", "b", "--group", "128"), "error: --group is for INT4: add --int4, or leave --group"),
+        (("a", "b", "--clip", "mse"), "error: --clip is for INT4: add --int4"),
+        (("a", "b", "--fp16", "x"), "error: --fp16 is for INT4: add --int4"),
+        (("a", "b", "--int4", "--group", "6"), "error: the group is 6, but must be 0"),
+        (("a", "b", "--int4", "--plot"), "error: --plot is for packing: leave it out with --int4"),
+        (("a", "b", "--int4", "--importance", "x"), "error: --importance is for packing"),
+        (("a", "b", "--int4", "--no-columns"), "error: --no-columns is for packing"),
+        (("a", "b", "--int4", "--compare"), "error: --compare writes no file: give --int4 and IN"),
+        (("a", "--compare"), "error: --compare writes no file: give --int4 and IN alone"),
+        (("a", "--int4", "--compare", "--clip", "mse"), "error: --compare tries all schemes"),
     ],
 )
 def test_wrong_input_is_one_line(words, message):

@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from speq.formats import FormatError, family, pack
+from speq.formats import FormatError, Int4Tensor, family, pack, quantise_int4
 from speq.formats.container import (
     PackedModel,
     read_packed,
@@ -211,3 +211,112 @@ def test_types_that_numpy_lacks_are_told(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
     with pytest.raises(FormatError, match=r"f4\.safetensors holds 'x' of type F4, which NumPy"):
         read_weights(path)
+
+
+# INT4 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def int4_file(tmp_path):
+    """A model with a packed tensor, and INT4 ones per row and per group."""
+    weights = model()[1]["a.weight"]
+    tensors = {
+        "rows": quantise_int4(weights),
+        "a.weight": pack(weights, MEMBER),
+        "groups": quantise_int4(weights, 4, "mse"),
+        "exact": quantise_int4(np.eye(7, dtype=np.float32) * 7),
+        "unknown": Int4Tensor((1, 2), np.zeros((1, 1), np.uint8), np.ones(1, np.float16)),
+    }
+    write_packed(tmp_path / "int4.safetensors", PackedModel(MEMBER, tensors))
+    return tmp_path / "int4.safetensors", tensors
+
+
+def test_int4_tensors_come_back(int4_file):
+    path, tensors = int4_file
+    found = read_packed(path)
+    assert list(found.tensors) == list(tensors)
+    for name in ("rows", "groups", "exact", "unknown"):
+        one, other = found.tensors[name], tensors[name]
+        assert (one.shape, one.group, one.clip) == (other.shape, other.group, other.clip)
+        assert one.plane.tobytes() == other.plane.tobytes()
+        assert one.scale.tobytes() == other.scale.tobytes()
+        assert found.unpack(name).dtype == np.float32
+        assert np.array_equal(found.unpack(name), other.dequantise())
+    assert found.tensors["rows"].sqnr_db == pytest.approx(tensors["rows"].sqnr_db, abs=1e-4)
+    assert found.tensors["exact"].sqnr_db == np.inf
+    assert found.tensors["unknown"].sqnr_db is None
+    assert found.unpack("a.weight").tobytes() == model()[1]["a.weight"].tobytes()
+
+
+def test_int4_parts_and_version(int4_file):
+    arrays, metadata = contents(int4_file[0])
+    assert metadata["version"] == "2"
+    assert (arrays["groups.int4"].dtype, arrays["groups.int4"].shape) == (np.uint8, (6, 4))
+    assert (arrays["groups.scale"].dtype, arrays["groups.scale"].shape) == (np.float16, (6, 2))
+    assert arrays["rows.scale"].shape == (6,)
+    entry = json.loads(metadata["tensors"])["groups"]
+    ratio = entry["int4"].pop("sqnr_db")
+    assert ratio > 15
+    assert entry == {"dtype": "F32", "int4": {"group": 4, "clip": "mse", "columns": 7}}
+
+
+def change_int4(entry=None, **changes):
+    def change(arrays, metadata):
+        entries = json.loads(metadata["tensors"])
+        entries["groups"]["int4"] |= changes
+        entries["groups"] |= entry or {}
+        metadata["tensors"] = json.dumps(entries)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_metadata("version", "1"), "tensor 'rows': its entry of INT4 is damaged"),
+        (change_int4({"int3": {}}), "tensor 'groups': its entry has 'int3', which this reader"),
+        (change_int4({"int4": 3}), "tensor 'groups': its entry of INT4 is damaged"),
+        (change_int4({"int4": {"group": 4}}), "its entry of INT4 is damaged"),
+        (change_int4({"dtype": "F16"}), "its entry of INT4 is damaged"),
+        (change_int4({"t": 0}), "its entry of INT4 is damaged"),
+        (change_int4(zero=8), "its entry of INT4 is damaged: pack the model again, or update"),
+        (change_int4(columns=0), "its entry of INT4 is damaged"),
+        (change_int4(columns="7"), "its entry of INT4 is damaged"),
+        (change_int4(columns=9), r"groups.scale' has shape \(6, 2\), but must have \(6, 3\)"),
+        (change_int4(sqnr_db="high"), "its entry of INT4 is damaged"),
+        (change_int4(sqnr_db=float("nan")), "its entry of INT4 is damaged"),
+        (change_int4(sqnr_db=10**400), "its entry of INT4 is damaged"),
+        (change_int4(group=5), "tensor 'groups': the group is 5, but must be 0"),
+        (change_int4(group=[4]), r"the group is \[4\], but must be 0"),
+        (change_int4(group=0), r"scale' has shape \(6, 2\), but must have \(6,\)"),
+        (change_int4(clip="gptq"), "the clip is 'gptq', but must be one of none, mse"),
+        (change_int4(clip=[]), r"the clip is \[\], but must be one of none, mse"),
+        (drop("groups.scale"), "its part 'groups.scale' is missing: the file is damaged"),
+        (drop("groups.int4"), "its part 'groups.int4' is missing: the file is damaged"),
+        (change_array("groups.int4", np.ravel), "its int4 plane has shape"),
+        (
+            change_array("groups.int4", lambda a: a.astype(np.int8)),
+            "its part 'groups.int4' has type I8, but must have U8",
+        ),
+        (
+            change_array("groups.scale", lambda a: a.astype(np.float32)),
+            "its part 'groups.scale' has type F32, but must have F16",
+        ),
+        (change_array("groups.scale", lambda a: a * 0), "a scale is Inf, NaN or not above 0"),
+        (change_array("groups.scale", lambda a: -a), "a scale is Inf, NaN or not above 0"),
+    ],
+)
+def test_damaged_int4_is_told(int4_file, change, message):
+    arrays, metadata = contents(int4_file[0])
+    change(arrays, metadata)
+    save_file(arrays, int4_file[0], metadata)
+    with pytest.raises(FormatError, match=message):
+        read_packed(int4_file[0])
+
+
+def test_every_nibble_of_a_file_is_legal(int4_file):
+    arrays, metadata = contents(int4_file[0])
+    arrays["exact.int4"][:] = np.random.default_rng(0).integers(0, 256, (7, 4))
+    save_file(arrays, int4_file[0], metadata)
+    found = read_packed(int4_file[0]).tensors["exact"]
+    assert set(found.integers.reshape(-1).tolist()) <= set(range(-8, 8))

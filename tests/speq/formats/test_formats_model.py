@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from speq.formats import FormatError, family, pack
+from speq.formats import FormatError, family, pack, quantise_int4
 from speq.formats.container import read_packed, read_weights, write_weights
 from speq.formats.exponents import Exponents, plot_exponents
+from speq.formats.int4_model import Int4Options
 from speq.formats.model import Options, draft_bits_per_weight, pack_model, verify_model
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packed_writer import PackedWriter
@@ -183,6 +184,102 @@ def test_models_without_tensors_are_packed(tmp_path):
         assert list(file.keys()) == []
 
 
+# INT4 -------------------------------------------------------------------------------------------
+
+
+def test_matrices_become_int4(source_file, tmp_path):
+    out = tmp_path / "out.safetensors"
+    source, reports = packed_model(source_file, out, int4=Int4Options(4, "mse"))
+    verify_model(source, out, reports)
+    rows, wanted = {report.name: report for report in reports}, read_weights(source_file)
+    stored = {name: report.stored for name, report in rows.items()}
+    assert stored == {
+        "half": "int4", "brain": "int4", "far": "as it is", "inexact": "int4",
+        "single": "int4", "huge": "as it is", "norm": "plain", "scales": "as it is",
+        "ids": "as it is", "nan": "plain",
+    }  # fmt: skip
+    assert rows["nan"].reason == "it cannot be INT4: it holds Inf or NaN"
+    assert "would be 1.43e+08, which is beyond FP16's largest, 65504; FP16" in rows["huge"].reason
+    assert rows["far"].reason.startswith("it cannot be INT4: the scale of row 0, group 0 would be")
+    assert rows["far"].reason.endswith(
+        "FP16 rounds to 0; FP16 cannot hold its values; --round rounds it to FP16"
+    )
+    reader = PackedReader(out)
+    for name in ("half", "brain", "inexact", "single"):
+        found, again = reader.tensor(name), quantise_int4(wanted[name], 4, "mse")
+        assert found.plane.tobytes() == again.plane.tobytes()
+        assert found.scale.tobytes() == again.scale.tobytes()
+        assert np.array_equal(reader.unpack(name), again.dequantise())
+        assert reader.raw(name).tobytes() == again.dequantise().tobytes()
+        assert (reader.shape(name), reader.dtype(name)) == (wanted[name].shape, "F32")
+        assert reader.origin(name) == f"quantised from {rows[name].dtype} to INT4"
+        assert rows[name].int4_sqnr_db == again.sqnr_db
+        assert (rows[name].group, rows[name].clip) == (4, "mse")
+        assert rows[name].as_dict()["int4_sqnr_db"] == round(again.sqnr_db, 2)
+    # 8 x 15: 8 bytes of nibbles and 4 scales of 2 bytes a row.
+    assert rows["half"].draft_bytes == rows["half"].stored_bytes == 8 * (8 + 8)
+    header = int.from_bytes(out.read_bytes()[:8], "little") + 8
+    assert header + sum(report.stored_bytes for report in reports) == out.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.embed_tokens.weight", "lm_head.weight", "token_embd.weight", "output.weight",
+     "transformer.wte.weight", "transformer.wpe.weight", "gpt_neox.embed_out.weight"],
+)  # fmt: skip
+def test_embeddings_and_heads_stay_fp16(name):
+    reason = Int4Options().why_fp16(name)
+    assert reason.startswith("its name matches '")
+    assert reason.endswith("', so it stays FP16")
+    assert Int4Options(fp16_names=()).why_fp16(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.layers.0.self_attn.o_proj.weight", "blk.0.attn_output.weight", "h.0.attn.c_proj.weight",
+     "blk.3.ffn_down.weight", "model.layers.0.mlp.gate_proj.weight"],
+)  # fmt: skip
+def test_layers_do_not_stay_fp16(name):
+    assert Int4Options().why_fp16(name) is None
+
+
+def test_names_that_stay_fp16_can_be_given(tmp_path):
+    single = gaussian((4, 6), np.float32)
+    tensors = {"output.weight": single, "a": single, "b": gaussian((4, 6), np.float16)}
+    write_weights(tmp_path / "in", tensors)
+    options = Int4Options(fp16_names=("a", "b"))
+    source, reports = packed_model(tmp_path / "in", tmp_path / "out", int4=options)
+    verify_model(source, tmp_path / "out", reports)
+    assert [report.stored for report in reports] == ["int4", "as it is", "plain"]
+    assert reports[1].reason.startswith("its name matches 'a', so it stays FP16; FP16 cannot hold")
+    assert reports[1].reason.endswith(
+        "significant bits, and FP16 has 11; --round rounds it to FP16"
+    )
+    assert reports[2].reason == "its name matches 'b', so it stays FP16"
+    source, reports = packed_model(tmp_path / "in", tmp_path / "out", int4=options, round=True)
+    verify_model(source, tmp_path / "out", reports)
+    assert [report.stored for report in reports] == ["int4", "plain", "plain"]
+    assert reports[1].rounding.sqnr_db > 60
+
+
+def test_verifying_finds_changed_int4(source_file, tmp_path):
+    out = tmp_path / "out.safetensors"
+    source, reports = packed_model(source_file, out, int4=Int4Options())
+    for part in ("int4", "scale"):
+        data = bytearray(out.read_bytes())
+        place = SafetensorsFile(out).entries[f"half.{part}"].begin
+        data[place] ^= 1
+        (tmp_path / "changed").write_bytes(data)
+        with pytest.raises(FormatError, match="'half' is not what its source quantises to"):
+            verify_model(source, tmp_path / "changed", reports)
+    for changes in ({"clip": "mse"}, {"group": 4}):
+        others = [dataclasses.replace(r, **changes) if r.stored == "int4" else r for r in reports]
+        with pytest.raises(FormatError, match="'half' is not what its source quantises to"):
+            verify_model(source, out, others)
+    with pytest.raises(FormatError, match="the group is 3"):
+        Int4Options(3)
+
+
 # Failures ---------------------------------------------------------------------------------------
 
 
@@ -279,13 +376,14 @@ def packed_bytes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
     write_weights(folder / "in", {name: tensors()[name] for name in ("half", "far", "ids", "norm")})
     packed_model(folder / "in", folder / "out")
-    return (folder / "out").read_bytes(), folder
+    packed_model(folder / "in", folder / "int4", int4=Int4Options(4))
+    return [(folder / name).read_bytes() for name in ("out", "int4")], folder
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_damage_to_a_packed_file_decodes_or_is_told(packed_bytes, data):
-    content, folder = bytearray(packed_bytes[0]), packed_bytes[1]
+    content, folder = bytearray(data.draw(st.sampled_from(packed_bytes[0]))), packed_bytes[1]
     used = len(content.rstrip(b" "))
     place = st.integers(0, used - 1) | st.integers(0, min(used, 3000) - 1)
     if data.draw(st.booleans()):
@@ -327,10 +425,12 @@ MEASURE = """
 import sys
 from pathlib import Path
 from speq.formats import family
+from speq.formats.int4_model import Int4Options
 from speq.formats.model import Options, pack_model, verify_model
 from speq.formats.sources import open_source
 source, out = open_source(Path(sys.argv[1])), Path(sys.argv[2])
-reports = pack_model(source, out, family("fitted-4"), Options())
+int4 = Int4Options(128) if "int4" in sys.argv else None
+reports = pack_model(source, out, family("fitted-4"), Options(int4=int4))
 verify_model(source, out, reports)
 for line in open("/proc/self/status"):
     if line.startswith("VmHWM:"):
@@ -338,9 +438,9 @@ for line in open("/proc/self/status"):
 """
 
 
-def peak_of(path, out):
+def peak_of(path, out, *words):
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), str(out)],
+        [sys.executable, "-c", MEASURE, str(path), str(out), *words],
         capture_output=True, text=True, check=True, env={"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     return int(done.stdout)
@@ -357,6 +457,16 @@ def test_peak_memory_follows_the_largest_tensor(tmp_path):
     # 24 MiB of model: eleven more tensors cost less than one more would.
     assert peaks["many"] - peaks["one"] < tensor.nbytes
     assert peaks["one"] - peaks["none"] < 10 * tensor.nbytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from Linux's /proc")
+def test_peak_memory_of_int4_follows_the_largest_tensor(tmp_path):
+    tensor = gaussian((1024, 512), np.float16)
+    for name, count in (("none", 0), ("many", 12)):
+        write_weights(tmp_path / name, {f"{index}": tensor for index in range(count)})
+    none, many = (peak_of(tmp_path / name, tmp_path / "out", "int4") for name in ("none", "many"))
+    # The tensor, its nibbles and 2**17 weights at a time in a few arrays, of 12 MiB of model.
+    assert many - none < 8 << 20
 
 
 # Exponents --------------------------------------------------------------------------------------
