@@ -132,8 +132,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=112, help="tokens to generate (default: 112)")
     parser.add_argument("--batch", type=int, default=128, help="tokens of the timed prefill")
     parser.add_argument(
-        "--attention", type=AttentionRotation, default=AttentionRotation.HEAD, metavar="KIND",
-        help="rotation before o: none, head or all (default: head)",
+        "--attention", type=AttentionRotation, default=AttentionRotation.ALL, metavar="KIND",
+        help="rotation before o: none, head or all (default: all)",
     )  # fmt: skip
     arguments = parser.parse_args()
     weights = load_model(arguments.model)

@@ -29,8 +29,9 @@ class AttentionRotation(enum.StrEnum):
     """Each head by itself: blocks of order D."""
 
     ALL = "all"
-    """All heads together: one block of order heads * D. If both are powers of two, it is QuaRot's
-    product of a transform across heads and one within each."""
+    """All heads together: one block of order heads * D. If both are powers of two, it is the
+    product of QuaRot's transforms, one within each head (folded into v there) and one across heads
+    (online, also in QSpec)."""
 
 
 class Rotation:
@@ -54,7 +55,7 @@ class Rotation:
     def __init__(
         self,
         config: LlamaConfig,
-        attention: AttentionRotation = AttentionRotation.HEAD,
+        attention: AttentionRotation = AttentionRotation.ALL,
         down: bool = True,
     ) -> None:
         self._orders: dict[str, int] = {}

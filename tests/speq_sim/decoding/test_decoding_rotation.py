@@ -138,6 +138,8 @@ def test_other_layers_are_left_alone():
         assert (rotation.order(name) is not None) == changed
         assert folded[name].dtype == np.float16
         assert changed != (folded[name] is values)
+    assert rotation.order("layer.0.o") == 48
+    assert Rotation(CONFIG, AttentionRotation.HEAD).order("layer.0.o") == 12
     nothing = Rotation(CONFIG, AttentionRotation.NONE, down=False)
     assert all(nothing.order(name) is None for name in weights.matrices)
 
