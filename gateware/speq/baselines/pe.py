@@ -15,7 +15,7 @@ class ProcessingElement(Block):
     """Multiplies, accumulates, and passes its sum upwards when results leave (output stationary).
 
     At most one of the controls is high; with none the accumulator keeps its value. It wraps: sums
-    are exact modulo ``2**accumulator_bits``. (The papers say 32 bits and nothing of overflow.)
+    are exact modulo ``2**accumulator_bits``. (No source says what overflow does.)
 
     Members
     -------

@@ -1,19 +1,22 @@
 """Emitted baseline arrays against their golden models, with stalls on every stream."""
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from baseline_jobs import DESIGNS, Tile, golden, payloads, random_of, random_tile, random_tiles
 
+from speq.baselines import array, pe, sequencer
 from speq.baselines.emission import emit
 from speq.baselines.parameters import PRESETS, BaselineParameters
 from speq_sim.benches.cases import STREAMS, Case
-from speq_sim.benches.compiled import Compiled
+from speq_sim.benches.compiled import Compiled, CompiledError
 from speq_sim.benches.payload import Design
 from speq_sim.benches.running import play
 from speq_sim.benches.simulators import lint
 from speq_sim.golden.baselines.accumulators import wrapped
+from speq_sim.proofs.mutation import mutated_module
 
 STALLS = dict.fromkeys(STREAMS, 0.3)
 
@@ -94,6 +97,34 @@ def test_many_tiles_of_the_presets(name: str, tmp_path: Path) -> None:
     for seed, pauses in enumerate(({}, dict.fromkeys(STREAMS, 0.5)), start=1):
         played = compiled.play(work, len(work["results"]), pauses=pauses, seed=seed)
         assert np.array_equal(played.results, work["results"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        (sequencer, "draining.eq(empty & header.last)", "draining.eq(0)"),
+        (sequencer, "multiplying.eq(~last_beat)", "multiplying.eq(0)"),
+        (sequencer, "beat_take.eq(taken & whole_beat)", "beat_take.eq(taken & last_beat)"),
+        (sequencer, "draining.eq(~step.last)", "draining.eq(0)"),
+        (pe, "doubled = (total << 1)[:bits]", "doubled = total"),
+    ],
+)
+def test_a_faulty_array_is_seen(
+    part: ModuleType, old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = mutated_module(part.__name__, old, new)
+    (name,) = part.__all__
+    monkeypatch.setattr(array, name, getattr(faulty, name))
+    parameters = DESIGNS["tender4_3x2"]
+    emission = emit(parameters, tmp_path)
+    compiled = Compiled(emission.verilog, emission.side_car, tmp_path / "build")
+    work = payloads(compiled.design, parameters, random_tiles(random_of(old), parameters, 20))
+    try:
+        played = compiled.play(work, len(work["results"]), pauses=STALLS, patience=1000)
+    except CompiledError:
+        return
+    assert not np.array_equal(played.results, work["results"])
 
 
 @pytest.mark.parametrize("name", ["olive4_narrow", "olive8_3x2", "tender8_narrow"])
