@@ -7,10 +7,10 @@ from unit_workload import DESIGN, DESIGN_VARIABLE, DESIGNS
 from speq.accelerator.emission import emit
 
 BENCHES = {
-    "unit_faults_bench": 34,
+    "unit_faults_bench": 43,
     "unit_commands_bench": 8,
     "unit_stops_bench": 22,
-    "unit_library_bench": 2,
+    "unit_library_bench": 3,
 }
 """Benches, and how many tests each has."""
 
@@ -27,6 +27,21 @@ def test_unit(emission, tmp_path, bench):
 
 def test_soak(emission, tmp_path):
     assert len(simulate(emission, tmp_path, "unit_soak_bench", SPEQ_SOAK_SEEDS="1,2,3,4")) == 4
+
+
+def test_faults_of_a_design_of_all_modes(tmp_path):
+    emission = emit(DESIGNS["all_modes"], tmp_path)
+    environment = design("all_modes")
+    tests = [
+        *(f"read_errors_of_each_beat/mode={mode}/plane=0" for mode in ("qdraft", "qverify")),
+        *(f"read_errors_of_each_beat/mode=middle/plane={plane}" for plane in (0, 1)),
+    ]
+    simulate(emission, tmp_path / "faults", "unit_faults_bench", tests, **environment)
+    tests = ["modes_that_are_not_built_in"]
+    simulate(emission, tmp_path / "commands", "unit_commands_bench", tests, **environment)
+    simulate(emission, tmp_path / "library", "unit_library_bench", **environment)
+    environment |= {"SPEQ_SOAK_SEEDS": "1,2,3"}
+    simulate(emission, tmp_path / "soak", "unit_soak_bench", **environment)
 
 
 def test_read_errors_of_a_design_without_draft(tmp_path):

@@ -3,12 +3,14 @@
 import itertools
 
 import cocotb
-from unit_workload import activations, packed, plain
+from unit_workload import DESIGN, activations, int4, packed, plain, planes_read
 
+from speq.parameters import MODES
 from speq_sim.benches.accelerator.faults import FaultBench, blocking
 from speq_sim.benches.axi import Fixed, Response
 
 OUTPUTS, INPUTS = 8, 32
+MATRICES = {"plain": plain, "qdraft": int4, "qverify": int4}
 MANY = activations(2, INPUTS, seed=2)
 ONE = activations(1, INPUTS, seed=3)
 
@@ -35,14 +37,16 @@ def recover(bench, *jobs):
 
 
 @cocotb.test()
-@cocotb.parametrize(mode=["draft", "verify", "plain"], plane=[0, 1, 2])
+@cocotb.parametrize(mode=[*MODES, "plain"], plane=[0, 1, 2])
 @blocking
 def read_errors_of_each_beat(bench: FaultBench, mode: str, plane: int):
     """First, middle and last beat; either response; then the same job is right."""
-    if plane and mode != "verify":
+    if mode != "plain" and mode not in DESIGN.modes:
         return
-    stored = bench.store((plain if mode == "plain" else packed)(OUTPUTS, INPUTS))
+    stored = bench.store(MATRICES.get(mode, packed)(OUTPUTS, INPUTS))
     job = stored, "verify" if mode == "plain" else mode, MANY
+    if plane >= planes_read(stored.matrix.extent.beats, job[1]):
+        return
     beats = stored.matrix.extent.beats[plane]
     for number, beat in enumerate((0, 1, beats // 2, beats - 2, beats - 1)):
         response = (Response.SLVERR, Response.DECERR)[number % 2]

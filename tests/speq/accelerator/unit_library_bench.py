@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
+import numpy as np
 import pytest
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
@@ -23,14 +24,16 @@ from cocotbext.axi import (
     AxiStreamSink,
     AxiStreamSource,
 )
-from unit_workload import DESIGN, activations, packed, plain
+from unit_workload import DESIGN, activations, int4, packed, plain
 
 from speq_sim.benches.accelerator.faults import SIDE_CAR_VARIABLE, Valve
 from speq_sim.benches.axi import AxiLiteMonitor, AxiReadMonitor, AxiStreamMonitor
 from speq_sim.benches.axi.library import read_bus
+from speq_sim.golden import quantise_activations
 from speq_sim.host import Device, DeviceError, Packet
-from speq_sim.host.reference import job_of
-from speq_sim.jobs import expected
+from speq_sim.host.matrix import split_groups
+from speq_sim.host.unit_jobs import unit_job
+from speq_sim.jobs import Job, expected
 
 QUIET = 200
 """Cycles without a packet after which none came."""
@@ -109,18 +112,22 @@ class LibraryTransport:
 
 
 def work(transport: LibraryTransport) -> None:
-    """A DRAFT, a VERIFY and a plain job, bit-exact; a stop, and a job after it."""
+    """A job in each mode and a plain one, bit-exact; a stop, and a job after it."""
     side_car = json.loads(Path(os.environ[SIDE_CAR_VARIABLE]).read_text(encoding="utf-8"))
     device = Device(transport, side_car)
     coded, words = packed(7, 21), plain(5, 21)
     matrices = {id(tensor): device.load(tensor) for tensor in (coded, words)}
     many, one = activations(2, 21, seed=5), activations(1, 21, seed=6)
     jobs = [(coded, "draft", one), (coded, "verify", many), (words, "verify", many)]
+    if DESIGN.integers:
+        integers = int4(6, 21)
+        matrices[id(integers)] = device.load(integers)
+        jobs += [(coded, "middle", many), (integers, "qdraft", one), (integers, "qverify", many)]
     for round_ in range(2):
         for tensor, mode, values in jobs:
             device.submit(matrices[id(tensor)], mode, values)
         for tensor, mode, values in jobs:
-            wanted = expected(job_of(tensor, mode, values), DESIGN)
+            wanted = expected(unit_job(tensor, mode, values), DESIGN)
             assert device.collect().raw.tobytes() == wanted.tobytes()
         if not round_:
             device.submit(matrices[id(coded)], "verify", many)
@@ -128,6 +135,35 @@ def work(transport: LibraryTransport) -> None:
             with pytest.raises(DeviceError, match="STOPPED"):
                 device.collect()
             device.resume()
+
+
+def whole_products(transport: LibraryTransport) -> None:
+    """Tokens and groups of inputs beyond those of a job are cut into jobs, and put together."""
+    side_car = json.loads(Path(os.environ[SIDE_CAR_VARIABLE]).read_text(encoding="utf-8"))
+    device = Device(transport, side_car)
+    tensor = int4(6, 21, group=8)
+    matrix = device.load(tensor)
+    values = activations(2 * DESIGN.tokens + 1, 21)
+    for mode in ("qdraft", "qverify"):
+        given, scales = quantise_activations(values) if mode == "qdraft" else (values, None)
+        total = np.float32(0)
+        for number, part in enumerate(split_groups(tensor)):
+            inputs = np.ascontiguousarray(given[:, 8 * number :][:, : part.shape[1]])
+            job = Job.integer(part.nibbles, inputs, verify=mode == "qverify")
+            raw = expected(job, DESIGN).astype(np.float32)
+            total = total + raw * part.scale.astype(np.float32)
+        if scales is not None:
+            total = total * scales.astype(np.float32)[:, None]
+        np.testing.assert_array_equal(device.run(matrix, mode, values), total)
+
+
+@cocotb.test()
+async def products_of_groups_and_many_tokens(dut: Any):
+    if not DESIGN.integers:
+        return
+    transport = LibraryTransport(dut)
+    await transport.start()
+    await bridge(whole_products)(transport)
 
 
 @cocotb.test()

@@ -5,7 +5,7 @@ import random
 import re
 
 import cocotb
-from unit_workload import DESIGN, activations, packed, plain
+from unit_workload import DESIGN, activations, int4, packed, plain, planes_read
 
 from speq_sim.benches.accelerator.faults import FaultBench, Stored, blocking
 from speq_sim.benches.axi import Response, Uniform
@@ -26,10 +26,12 @@ DISTURBANCES = ("none", "none", "none", "stop", *READS, "ACTIVATION_SHORT", "ACT
 
 
 def any_matrix(bench, generator) -> Stored:
-    """Of any small shape, from a single weight."""
+    """Of any small shape, from a single weight, and of any kind that the design can read."""
     inputs = generator.choice((1, generator.randint(1, 40), generator.randint(1, 64)))
     outputs = generator.randint(1, 11)
     kind = plain if generator.random() < 0.3 else packed
+    if DESIGN.integers and generator.random() < 0.4:
+        kind = int4
     return bench.store(kind(outputs, inputs, seed=generator.randrange(1 << 20)))
 
 
@@ -54,7 +56,7 @@ class Episode:
     def __init__(self, bench: FaultBench, matrices: list[Stored], generator: random.Random):
         self.bench, self.matrices, self.random = bench, matrices, generator
         self.faults: set[str] = set()
-        self.before = None
+        self.before, self.integers = None, False
 
     def run(self):
         kind = self.random.choice(DISTURBANCES)
@@ -79,22 +81,23 @@ class Episode:
     def _job(self, kind: str):
         stored = self.random.choice(self.matrices)
         extent = stored.matrix.extent
-        mode = self.random.choice(("draft", "verify"))
+        mode = self.random.choice([mode for mode in stored.matrix.modes if mode in DESIGN.modes])
+        integers = mode == "qdraft"
         values = activations(self.random.randint(1, DESIGN.tokens), extent.inputs)
         values = values * self.random.choice((1, -2))
         keep = self.before is not None and self.random.random() < 0.7
-        if keep and self.before.shape[1] == extent.inputs:
+        if keep and self.before.shape[1] == extent.inputs and self.integers == integers:
             values = self.before
         else:
             keep = False
         if kind in READS:
-            plane = self.random.randrange(extent.planes_read(mode))
+            plane = self.random.randrange(planes_read(extent.beats, mode))
             address = stored.beat_address(plane, self.random.randrange(extent.beats[plane]))
             self.bench.transport.memory.faults[address, address + 1] = READS[kind]
             self.faults.add(kind)
         packet = kind.startswith("ACTIVATION") and not keep
         self.bench.submit(stored, mode, values, keep=keep, send=not packet)
-        self.before = values
+        self.before, self.integers = values, integers
         if packet:
             self._wrong_packet(kind, values)
         if kind == "stop":
@@ -118,12 +121,10 @@ class Episode:
         """Sometimes a command that must be dropped, whatever the unit does."""
         if self.random.random() < 0.7:
             return
+        first = self.matrices[0].matrix
+        values = activations(self.random.choice((0, DESIGN.tokens + 1, 200)), first.inputs)
         try:
-            self.bench.device.submit(
-                self.matrices[0].matrix,
-                "draft",
-                tokens=self.random.choice((0, DESIGN.tokens + 1, 200)),
-            )
+            self.bench.device.submit(first, "verify", values)
         except DeviceError as error:
             if not re.search(r"\((TOKENS|STOPPED)\)", str(error)):
                 raise
@@ -137,9 +138,12 @@ class Episode:
 def soak(bench: FaultBench, seed: int):
     """Each job is bit-exact or reported; no packet that claims to be right is wrong."""
     generator = random.Random(seed)
-    matrices = [any_matrix(bench, generator) for _ in range(MATRICES)]
+    # The first can be verified, the last works on activations of the first.
+    inputs = generator.randint(1, 64)
+    matrices = [bench.store(packed(generator.randint(1, 11), inputs, seed=seed))]
+    matrices += [any_matrix(bench, generator) for _ in range(MATRICES - 1)]
     if generator.random() < 0.5:
-        matrices.append(bench.store(packed(4, matrices[0].matrix.extent.inputs, seed=seed)))
+        matrices.append(bench.store((int4 if DESIGN.integers else packed)(4, inputs, seed=seed)))
     for _ in range(EPISODES):
         Episode(bench, matrices, generator).run()
         if generator.random() < 0.1:

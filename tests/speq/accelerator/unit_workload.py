@@ -5,8 +5,9 @@ import os
 import numpy as np
 
 from speq.formats import family, pack
+from speq.formats.int4 import Int4Tensor, quantise_int4
 from speq.formats.packing import PackedTensor
-from speq.parameters import PRESETS
+from speq.parameters import MODES, PRESETS
 
 DESIGN_VARIABLE = "SPEQ_UNIT_DESIGN"
 
@@ -43,18 +44,30 @@ DESIGNS = {
         burst_beats=16,
         address_bits=20,
     ),
+    "all_modes": _SMALL.replace(name="all_modes", modes=MODES),
+    "all_modes_wide": _SMALL.replace(
+        name="all_modes_wide",
+        modes=MODES,
+        rows=8,
+        columns=8,
+        port_words=4,
+        draft_lanes=2,
+        activation_values=192,
+        address_bits=20,
+    ),
     "verify_only": _SMALL.verify_only().replace(name="verify_only"),
 }
 """Bursts and buffers as short as they may be: jobs of some hundred cycles use all of them."""
 
 DESIGN = DESIGNS[os.environ.get(DESIGN_VARIABLE, "faulty")]
 
-MODES = ("draft", "verify")
+_PLANES = {"verify": 3, "middle": 2}
+"""Planes that a mode reads of a packed matrix, 1 in all others."""
 
 
 def packed(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
     """A random matrix: packed, and not fallen back to plain, if the design can decode it."""
-    if not DESIGN.drafts:
+    if not DESIGN.packs:
         return plain(outputs, inputs, seed)
     generator = np.random.default_rng(seed)
     weights = (generator.standard_normal((outputs, inputs)) * 0.05).astype(np.float16)
@@ -69,6 +82,17 @@ def plain(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
     weights = generator.standard_normal((outputs, inputs)).astype(np.float16)
     bits = weights.view(np.uint16)
     return PackedTensor(DESIGN.family, bits.shape, plain=bits, reason="it is a test")
+
+
+def int4(outputs: int, inputs: int, seed: int = 1, group: int = 0) -> Int4Tensor:
+    """A random matrix in INT4."""
+    generator = np.random.default_rng(seed)
+    return quantise_int4(generator.standard_normal((outputs, inputs)).astype(np.float32), group)
+
+
+def planes_read(beats: tuple[int, ...], mode: str) -> int:
+    """How many of a matrix's planes a mode reads, from the first."""
+    return min(len(beats), _PLANES.get(mode, 1))
 
 
 def activations(tokens: int, inputs: int, seed: int = 1) -> np.ndarray:

@@ -12,13 +12,18 @@ from speq.accelerator.registers import Fault, Rejection, register_map
 from speq.formats import family, pack
 from speq.formats.container import PackedModel, write_packed
 from speq.formats.image import PLANES, memory_image
-from speq.parameters import PRESETS
+from speq.formats.int4 import Int4Tensor, quantise_int4
+from speq.formats.packing import PackedTensor
+from speq.parameters import MODES, PRESETS
+from speq_sim.golden import quantise_activations
 from speq_sim.golden.rounding import RESULT_TYPES
 from speq_sim.host import Device, DeviceError, Packet
+from speq_sim.host.matrix import split_groups
 from speq_sim.host.reference import job_of
-from speq_sim.jobs import expected
+from speq_sim.jobs import Job, expected
 
 TINY = PRESETS["tiny"]
+ALL_MODES = TINY.replace(modes=MODES)
 GENERATOR = np.random.default_rng(5)
 
 
@@ -36,8 +41,23 @@ def a_tensor(outputs, inputs):
     return pack(weights, family(TINY.family))
 
 
+def an_int4_tensor(outputs, inputs, group=0):
+    weights = GENERATOR.standard_normal((outputs, inputs)) * 0.1
+    return quantise_int4(weights.astype(np.float32), group)
+
+
+def a_plain_tensor(outputs, inputs):
+    bits = GENERATOR.standard_normal((outputs, inputs)).astype(np.float16).view(np.uint16)
+    return PackedTensor(TINY.family, bits.shape, plain=bits, reason="test")
+
+
 def some_tokens(count, inputs):
     return GENERATOR.standard_normal((count, inputs)).astype(np.float16)
+
+
+def parts_of(tensor):
+    """What one job computes with."""
+    return split_groups(tensor) if isinstance(tensor, Int4Tensor) else [tensor]
 
 
 class SoftwareUnit:
@@ -101,7 +121,8 @@ class SoftwareUnit:
             self.values[f"{plane.upper()}_BASE_HIGH"] << 32 | self.values[f"{plane.upper()}_BASE"]
             for plane in PLANES
         ]
-        for tensor in self.tensors:
+        parts = [part for tensor in self.tensors for part in parts_of(tensor)]
+        for tensor in parts:
             regions = [region.tobytes() for region in memory_image(tensor, self.design).regions]
             if [self.memory.get(base) for base in bases[: len(regions)]] == regions:
                 return tensor
@@ -117,10 +138,14 @@ class SoftwareUnit:
         self.answer(self.kept)
 
     def answer(self, activations):
-        mode = self.design.modes[self.field("COMMAND", "mode")]
+        mode = MODES[self.field("COMMAND", "mode")]
         tensor = self.matrix()
-        assert self.field("COMMAND", "plain") == tensor.is_plain
-        job = job_of(tensor, mode, activations)
+        if isinstance(tensor, Int4Tensor):
+            assert not self.field("COMMAND", "plain")
+            job = Job.integer(tensor.nibbles, activations, verify=mode == "qverify")
+        else:
+            assert self.field("COMMAND", "plain") == tensor.is_plain
+            job = job_of(tensor, mode, activations)
         tiles = self.field("OUTPUT_TILES", "count")
         filled = expected(job.with_rows(tiles * self.design.rows), self.design)
         ordered = filled.reshape(len(filled), tiles, -1).swapaxes(0, 1)
@@ -133,9 +158,9 @@ def a_device(design=TINY, tensors=()):
 
 
 @pytest.mark.parametrize("result_format", ["fp32", "fp16"])
-@pytest.mark.parametrize("mode", ["draft", "verify"])
+@pytest.mark.parametrize("mode", ["draft", "middle", "verify"])
 def test_any_number_of_tokens_is_cut_into_jobs(mode, result_format):
-    design = TINY.replace(result_format=result_format)
+    design = ALL_MODES.replace(result_format=result_format)
     tensor = a_tensor(10, 37)
     _, device = a_device(design, [tensor])
     tokens = some_tokens(9, 37)
@@ -146,6 +171,126 @@ def test_any_number_of_tokens_is_cut_into_jobs(mode, result_format):
         wanted = wanted * tensor.alpha
     np.testing.assert_array_equal(found, wanted)
     assert found.dtype == np.float32
+
+
+def scaled_loop(tensor, mode, tokens, design):
+    """The result of an INT4 tensor, number by number: docs/epilogue.md."""
+    group = tensor.group or tensor.shape[1]
+    given, scales = quantise_activations(tokens) if mode == "qdraft" else (tokens, None)
+    row_scales = tensor.scale.reshape(len(tensor.scale), -1).astype(np.float32)
+    found = np.empty((len(tokens), tensor.shape[0]), np.float32)
+    raws = []
+    for start in range(0, tensor.shape[1], group):
+        k = slice(start, start + group)
+        job = Job.integer(
+            np.ascontiguousarray(tensor.nibbles[:, k]),
+            np.ascontiguousarray(given[:, k]),
+            verify=mode == "qverify",
+        )
+        raws.append(expected(job, design))
+    for token, row in np.ndindex(found.shape):
+        total = None
+        for raw, scale in zip(raws, row_scales[row], strict=True):
+            product = np.float32(raw[token, row]) * scale
+            total = product if total is None else total + product
+        if scales is not None:
+            total = total * np.float32(scales[token])
+        found[token, row] = total
+    return found
+
+
+@pytest.mark.parametrize("group", [0, 8, 12, 64])
+@pytest.mark.parametrize("mode", ["qdraft", "qverify"])
+@pytest.mark.parametrize("result_format", ["fp32", "fp16"])
+def test_int4_results_are_scaled_in_the_order_of_the_definition(mode, group, result_format):
+    design = ALL_MODES.replace(result_format=result_format)
+    tensor = an_int4_tensor(10, 43, group)
+    unit, device = a_device(design, [tensor])
+    tokens = some_tokens(9, 43)
+    matrix = device.load(tensor)
+    assert len(matrix.parts) == len(unit.memory) == (-(-43 // group) if group else 1)
+    found = device.run(matrix, mode, tokens)
+    assert found.dtype == np.float32
+    wanted = scaled_loop(tensor, mode, tokens, design)
+    np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
+    halves = device.run(matrix, mode, tokens, np.float16)
+    assert halves.dtype == np.float16
+    np.testing.assert_array_equal(halves, wanted.astype(np.float16))
+
+
+def test_int4_results_are_close_to_the_weights_that_they_stand_for():
+    tensor = an_int4_tensor(10, 96, 16)
+    _, device = a_device(ALL_MODES, [tensor])
+    tokens = some_tokens(3, 96)
+    exact = tokens.astype(float) @ tensor.dequantise().astype(float).T
+    for mode, most in (("qverify", 1e-3), ("qdraft", 0.2)):
+        found = device.run(device.load(tensor), mode, tokens)
+        assert np.linalg.norm(found - exact) < most * np.linalg.norm(exact)
+
+
+def test_integers_are_kept_by_qdraft_alone():
+    """A job that keeps activations has the token scales of the job before."""
+    tensors = [an_int4_tensor(6, 20), an_int4_tensor(5, 20)]
+    _, device = a_device(ALL_MODES, tensors)
+    first, second = [device.load(tensor) for tensor in tensors]
+    tokens = some_tokens(2, 20)
+    device.submit(first, "qdraft", tokens)
+    device.submit(second, "qdraft", tokens=2)
+    for tensor in tensors:
+        wanted = scaled_loop(tensor, "qdraft", tokens, ALL_MODES)
+        np.testing.assert_array_equal(device.collect().values, wanted)
+    with pytest.raises(ValueError, match="are those of qdraft, and only QDRAFT takes INT4"):
+        device.submit(first, "qverify", tokens=2)
+    device.submit(first, "qverify", tokens)
+    device.submit(second, "qverify", tokens=2)
+    for tensor in tensors:
+        wanted = scaled_loop(tensor, "qverify", tokens, ALL_MODES)
+        np.testing.assert_array_equal(device.collect().values, wanted)
+    with pytest.raises(ValueError, match="are those of qverify, and only QDRAFT takes INT4"):
+        device.submit(first, "qdraft", tokens=2)
+
+
+def test_both_passes_of_qspec_read_the_same_bytes():
+    tensor = an_int4_tensor(6, 20)
+    unit, device = a_device(ALL_MODES, [tensor])
+    matrix = device.load(tensor)
+    bases = []
+    for mode in ("qdraft", "qverify"):
+        device.run(matrix, mode, some_tokens(1, 20))
+        bases.append((unit.values["DRAFT_BASE"], unit.values["DRAFT_BASE_HIGH"]))
+    assert bases[0] == bases[1]
+    assert list(unit.memory) == [matrix.bases[0]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_plain_matrix_is_verified_in_every_mode(mode):
+    tensor = a_plain_tensor(6, 20)
+    _, device = a_device(ALL_MODES, [tensor])
+    tokens = some_tokens(2, 20)
+    found = device.run(device.load(tensor), mode, tokens)
+    np.testing.assert_array_equal(found, expected(job_of(tensor, "verify", tokens), ALL_MODES))
+
+
+def test_modes_that_design_or_matrix_lack_are_named():
+    packed, integers = a_tensor(6, 20), an_int4_tensor(6, 20, 8)
+    _, device = a_device(TINY, [packed])
+    matrix = device.load(packed)
+    tokens = some_tokens(1, 20)
+    for call in (device.submit, device.run):
+        with pytest.raises(DeviceError, match="'tiny' has no mode 'middle': use one of verify, d"):
+            call(matrix, "middle", tokens)
+    with pytest.raises(DeviceError, match="has no mode of INT4 weights: add"):
+        device.load(integers)
+    _, device = a_device(ALL_MODES, [packed, integers])
+    matrix, quantised = device.load(packed), device.load(integers)
+    with pytest.raises(DeviceError, match="no weights for mode 'qdraft': it is stored for verify "):
+        device.run(matrix, "qdraft", tokens)
+    for mode in ("verify", "draft", "middle"):
+        with pytest.raises(DeviceError, match=f"no weights for mode '{mode}': it is stored for qd"):
+            device.run(quantised, mode, tokens)
+    device.submit(matrix, "verify", tokens)
+    with pytest.raises(DeviceError, match="1 jobs are pending: collect them first"):
+        device.run(matrix, "verify", tokens)
 
 
 def test_jobs_queue_and_may_keep_their_activations():
@@ -164,13 +309,17 @@ def test_jobs_queue_and_may_keep_their_activations():
 
 
 def test_a_packed_file_is_loaded_by_name(tmp_path):
-    tensors = {"a": a_tensor(6, 20), "b": a_tensor(4, 8)}
+    tensors = {"a": a_tensor(6, 20), "b": a_tensor(4, 8), "i": an_int4_tensor(6, 20, 8)}
     bias = pack(np.ones(5, np.float16), family(TINY.family))
     path = tmp_path / "model.safetensors"
     write_packed(path, PackedModel(family(TINY.family), tensors | {"bias": bias}))
-    unit, device = a_device(TINY, list(tensors.values()))
+    unit, device = a_device(ALL_MODES, list(tensors.values()))
     loaded = device.load_file(path)
-    assert sorted(loaded) == ["a", "b"]
+    assert sorted(loaded) == ["a", "b", "i"]
+    assert len(loaded["i"].parts) == 3
+    tokens = some_tokens(2, 20)
+    wanted = scaled_loop(tensors["i"], "qdraft", tokens, ALL_MODES)
+    np.testing.assert_array_equal(device.run(loaded["i"], "qdraft", tokens), wanted)
     tokens = some_tokens(1, 8)
     found = device.run(loaded["b"], "verify", tokens)
     np.testing.assert_array_equal(found, expected(job_of(tensors["b"], "verify", tokens), TINY))
