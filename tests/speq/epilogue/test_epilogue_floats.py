@@ -139,7 +139,10 @@ def test_products_halfway_between_two_results(circuits: dict[str, Circuit]) -> N
 
 
 def _around_halves() -> Bits:
-    """All FP16 numbers in FP32, the midpoints between them, and eight neighbours of each."""
+    """All FP16 numbers in FP32, the midpoints between them, and neighbours of each.
+
+    The neighbours are eight on either side, and those at all powers of two.
+    """
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     exact = halves.view(np.uint32)
     above = np.arange(0x7C00, dtype=np.uint16)
@@ -147,13 +150,15 @@ def _around_halves() -> Bits:
     high[-1] = 65536.0  # what is halfway to it overflows
     middles = ((low + high) / 2).astype(np.float32).view(np.uint32)
     centres = np.concatenate([exact, middles, middles | np.uint32(1 << 31)]).astype(np.int64)
-    around = (centres[:, None] + np.arange(-8, 9)).ravel() & 0xFFFFFFFF
+    powers = 1 << np.arange(4, 23)
+    distances = np.concatenate([np.arange(-8, 9), powers, -powers])
+    around = (centres[:, None] + distances).ravel() & 0xFFFFFFFF
     return around.astype(np.uint32)
 
 
 def test_conversion_around_every_half_and_every_tie(circuits: dict[str, Circuit]) -> None:
     patterns = _around_halves()
-    assert len(patterns) > 2_000_000
+    assert len(patterns) > 7_000_000
     assert _wrong(circuits["convert"], "convert", patterns, patterns) == []
 
 
