@@ -1,7 +1,7 @@
 """Brick: the integer multiplier of a 4-bit PE, spelt out.
 
-Left to synthesis as ``a * b``, the multiplier is merged with the accumulator's adder into one tree
-as wide as the accumulator, half as large again.
+Left to Yosys as ``a * b``, the multiplier is merged with the accumulator's adder into one tree as
+wide as the accumulator, which nearly doubles the combinational logic of a flattened 4-bit array.
 """
 
 from amaranth.hdl import Const, Module, Signal, Value, signed
