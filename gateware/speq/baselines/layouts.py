@@ -1,5 +1,7 @@
 """Fields and streams of the baseline arrays."""
 
+import dataclasses
+
 from amaranth.hdl import signed
 from amaranth.lib import data, enum, stream
 from amaranth.utils import bits_for
@@ -19,8 +21,6 @@ __all__ = [
     "weight_stream",
 ]
 
-_ABFLOATS = {4: (2, 1, 2), 8: (4, 3, 4)}
-
 
 class Step(enum.Enum, shape=2):
     """What all PEs do in a cycle."""
@@ -35,27 +35,24 @@ class Step(enum.Enum, shape=2):
     """Row 0 leaves; every other row moves up by one."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Abfloat:
-    """Widths of OliVe's adaptive biased float: sign, exponent, mantissa, and the bias.
+    """OliVe's adaptive biased float: sign, exponent and mantissa in a slot, and a bias.
 
     A slot is ``sign * (2**mantissa_bits + mantissa) * 2**(exponent + bias)``, but zero if exponent
-    and mantissa are. E2M1 with bias 2 for 4 bits, values 12 to 96; E4M3 with bias 4 for 8 bits,
-    values 144 to ``15 * 2**19``.
+    and mantissa are.
 
     Parameters
     ----------
-    bits : int
-        Width of the slot.
-
-    Notes
-    -----
-    E2M1 with bias 2 and E4M3 are the paper's. That a zero magnitude code is zero follows from the
-    published range (12 and not 8 is the least) and from the identifier, which would be a negative
-    zero. The bias of E4M3 is our choice: the least that puts every outlier above int8.
+    exponent_bits, mantissa_bits : int
+        Widths of the fields, the mantissa's in the low bits.
+    bias : int
+        Added to every exponent.
     """
 
-    def __init__(self, bits: int) -> None:
-        self.exponent_bits, self.mantissa_bits, self.bias = _ABFLOATS[bits]
+    exponent_bits: int
+    mantissa_bits: int
+    bias: int
 
     @property
     def largest_exponent(self) -> int:
@@ -63,9 +60,18 @@ class Abfloat:
         return (1 << self.exponent_bits) - 1 + self.bias
 
 
+_ABFLOATS = {4: Abfloat(2, 1, 2), 8: Abfloat(4, 3, 4)}
+"""E2M1 with bias 2 (values 12 to 96) and E4M3 with bias 4 (144 to ``15 * 2**19``).
+
+E2M1 with bias 2 and E4M3 are the paper's. That a zero magnitude code is zero follows from the
+published range (12 and not 8 is the least) and from the identifier, which would be a negative zero.
+The bias of E4M3 is our choice: the least that puts every outlier above int8.
+"""
+
+
 def abfloat_of(parameters: BaselineParameters) -> Abfloat:
     """The outliers' format."""
-    return Abfloat(parameters.bits)
+    return _ABFLOATS[parameters.bits]
 
 
 def slots_layout(parameters: BaselineParameters) -> data.ArrayLayout:
