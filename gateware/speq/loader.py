@@ -109,7 +109,8 @@ class Loader(Block):
         """
         verify, middle, nibbles = self._contents()
         blocks = self.parameters.load_cycles // DRAFTS_PER_WORD
-        block, part = Signal(range(blocks)), Signal(range(DRAFTS_PER_WORD))
+        block = Signal(range(blocks))
+        part = Signal(range(DRAFTS_PER_WORD))
         last_block = block == blocks - 1
         with m.If(take):
             m.d.sync += [

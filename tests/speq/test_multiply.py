@@ -1,72 +1,50 @@
-"""The multiplier in both modes and the products of a whole PE, to the last case."""
+"""The multiplier in every mode and the products of a whole PE, to the last case."""
 
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from product_circuits import (
+    DESIGNS,
+    LOW_BITS,
+    Bricks,
+    Numbers,
+    kind_of,
+    place_of,
+    product_check,
+)
 
 from speq.block import module_name
 from speq.emission import design_rtlil
 from speq.formats import family
 from speq.layouts import brick_bits
-from speq.multiply import PRODUCT_BITS, Multiplier
 from speq.parameters import Parameters
 from speq.product_stage import ProductStage
 from speq.yosys import verilog_from_rtlil
-from speq_sim.proofs.bit_parallel import Circuit
-from speq_sim.proofs.products import ProductCheck
+from speq_sim.golden.int4 import INTEGERS
+from speq_sim.proofs.products import BYTES, ProductCheck
 
-BASE = Parameters(name="multiply", rows=4, columns=1, port_words=1)
-DESIGNS = {
-    "4": BASE,
-    "2": BASE.replace(draft_lanes=2),
-    "1": BASE.replace(draft_lanes=1),
-    "verify_only": BASE.replace(modes=("verify",)),
-}
-LOW_BITS = 6
-
-Numbers = NDArray[np.int64]
+FEWER_MODES = ("bfp8", "qspec_4", "qspec_1", "middle")
+"""Designs whose parts are all in others of the fast suite, too."""
 
 
-def _circuit(parameters: Parameters, folder: Path) -> Circuit:
-    block = Multiplier(parameters)
-    return Circuit(verilog_from_rtlil(design_rtlil(block)), module_name(block), folder)
+def _weights(parameters: Parameters, mode: str) -> Numbers:
+    """What the sixteen nibbles stand for."""
+    if mode != "draft":
+        return INTEGERS
+    values = np.array(family(parameters.family).draft_values, np.int64)
+    return np.concatenate([values, -values])
 
 
-def _products(
-    circuit: Circuit,
-    parameters: Parameters,
-    weights: list[Numbers],
-    activations: list[Numbers],
-    negative: list[Numbers],
-    draft: bool,
-) -> Numbers:
-    """Outputs for one weight part, activation part and sign per brick."""
-    ports: dict[str, Numbers] = {"weights": 0 * weights[0], "negative": 0 * weights[0]}
-    place = 0
-    for brick, (bits, _) in enumerate(brick_bits(parameters)):
-        ports["weights"] = ports["weights"] | weights[brick] << place
-        place += bits
-        ports["negative"] = ports["negative"] | negative[brick] << brick
-    place = 0
-    ports["factors"] = 0 * weights[0]
-    for brick, (_, bits) in enumerate(brick_bits(parameters)):
-        both = activations[brick] | 3 * activations[brick] << bits
-        ports["factors"] = ports["factors"] | both << place
-        place += 2 * bits + 2
-    if len(brick_bits(parameters)) > 1:
-        ports["draft"] = np.full(len(weights[0]), draft)
-    result = circuit.evaluate(**ports)["product"].astype(np.int64)
-    return result - ((result >> (PRODUCT_BITS - 1)) << PRODUCT_BITS)
-
-
-@pytest.mark.parametrize("name", ["4", "1"])
+@pytest.mark.parametrize(
+    "name",
+    ["4", "1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "bfp12"))],
+)
 def test_every_product_of_significands(name: str, tmp_path: Path) -> None:
     """All 2**22 pairs, of one or four bricks; half of them negative."""
     parameters = DESIGNS[name]
-    circuit = _circuit(parameters, tmp_path)
+    circuit = Bricks(parameters, tmp_path)
     pair = np.arange(1 << 22, dtype=np.int64)
     weight, activation, sign = pair >> 11, pair & 2047, (pair ^ pair >> 11) & 1
     if len(brick_bits(parameters)) == 1:
@@ -78,51 +56,59 @@ def test_every_product_of_significands(name: str, tmp_path: Path) -> None:
             [activation & low, activation >> LOW_BITS] * 2,
         )
     signs = [sign] * len(parts[0])
-    got = _products(circuit, parameters, *parts, signs, False)
+    got = circuit.products(*parts, signs, "verify")
     assert np.array_equal(got, np.where(sign, -1, 1) * weight * activation)
 
 
-def test_every_pair_of_draft_lanes(tmp_path: Path) -> None:
-    """Four lanes: any two take all their values together, while the others take random ones."""
-    parameters = DESIGNS["4"]
-    circuit = _circuit(parameters, tmp_path)
+def _check_lanes(
+    circuit: Bricks, mode: str, nibbles: list[Numbers], magnitudes: list[Numbers]
+) -> None:
+    """One brick per lane, or two of 6 bits each."""
+    weights = [_weights(circuit.parameters, mode)[of_lane] for of_lane in nibbles]
+    signs = [of_lane >> 3 for of_lane in nibbles]
+    want = sum(weight * magnitude for weight, magnitude in zip(weights, magnitudes, strict=True))
+    if len(nibbles) == 2:
+        weights = [weight for weight in weights for _ in range(2)]
+        signs = [sign for sign in signs for _ in range(2)]
+        magnitudes = [part for q in magnitudes for part in (q & 63, q >> LOW_BITS)]
+    got = circuit.products([abs(weight) for weight in weights], magnitudes, signs, mode)
+    assert np.array_equal(got, want << place_of(circuit.parameters))
+
+
+@pytest.mark.parametrize("mode", ["draft", "qdraft"])
+def test_every_pair_of_lanes(mode: str, tmp_path: Path) -> None:
+    """Four lanes of 6 bits: any two take all their values together, the others random ones."""
+    circuit = Bricks(DESIGNS["4" if mode == "draft" else "qspec_4"], tmp_path)
     random = np.random.default_rng(1)
-    values = np.array(family(parameters.family).draft_values, np.int64)
-    codes, magnitudes = np.meshgrid(np.arange(16), np.arange(64), indexing="ij")
-    alone = np.stack([codes.ravel(), magnitudes.ravel()])
-    count = alone.shape[1]
+    alone = np.arange(16 * 64)
     for first, second in combinations(range(4), 2):
-        lanes = [alone[:, random.integers(0, count, count * count)] for _ in range(4)]
-        lanes[first], lanes[second] = np.repeat(alone, count, 1), np.tile(alone, count)
-        weights = [values[code & 7] for code, _ in lanes]
-        signs = [code >> 3 for code, _ in lanes]
-        magnitude = [lane[1] for lane in lanes]
-        got = _products(circuit, parameters, weights, magnitude, signs, True)
-        want = sum(
-            np.where(s, -w, w) * q for w, q, s in zip(weights, magnitude, signs, strict=True)
-        )
-        assert np.array_equal(got, want << LOW_BITS), (first, second)
+        lanes = [random.integers(0, alone.size, alone.size**2) for _ in range(4)]
+        lanes[first], lanes[second] = np.repeat(alone, alone.size), np.tile(alone, alone.size)
+        _check_lanes(circuit, mode, [lane >> 6 for lane in lanes], [lane & 63 for lane in lanes])
 
 
-def test_every_draft_product_of_two_lanes(tmp_path: Path) -> None:
-    """Two lanes: each takes every draft weight and every significand, beside random ones."""
-    parameters = DESIGNS["2"]
-    circuit = _circuit(parameters, tmp_path)
+@pytest.mark.parametrize("mode", ["draft", "qdraft", "qverify"])
+@pytest.mark.parametrize(
+    "name", ["2", "all_2", "all_4", "bfp12", pytest.param("bfp8", marks=pytest.mark.slow)]
+)
+def test_every_product_of_a_lane(name: str, mode: str, tmp_path: Path) -> None:
+    """Each lane takes every nibble with every magnitude, beside lanes of random ones."""
+    parameters = DESIGNS[name]
+    if mode not in parameters.modes:
+        return
+    bits = 12 if mode == "qverify" else parameters.draft_bits
+    circuit = Bricks(parameters, tmp_path)
     random = np.random.default_rng(2)
-    everything = np.arange(16 * 2048, dtype=np.int64)
-    values = np.array(family(parameters.family).draft_values, np.int64)
-    for lane in range(2):
-        lanes = [np.tile(random.permutation(everything), 16) for _ in range(2)]
-        lanes[lane] = np.repeat(everything, 16)
-        weights = [values[index & 7] for index in lanes for _ in range(2)]
-        signs = [index >> 3 & 1 for index in lanes for _ in range(2)]
-        significands = [index >> 4 for index in lanes]
-        halves = [h for q in significands for h in (q & 63, q >> LOW_BITS)]
-        got = _products(circuit, parameters, weights, halves, signs, True)
-        want = sum(
-            np.where(signs[2 * i], -1, 1) * weights[2 * i] * significands[i] for i in range(2)
-        )
-        assert np.array_equal(got, want), lane
+    everything = np.arange(16 << bits)
+    repeats = max(2, (1 << 14) // everything.size)
+    for lane in range(parameters.mode_lanes(mode)):
+        lanes = [
+            np.tile(random.permutation(everything), repeats)
+            for _ in range(parameters.mode_lanes(mode))
+        ]
+        lanes[lane] = np.repeat(everything, repeats)
+        magnitudes = [of_lane & (1 << bits) - 1 for of_lane in lanes]
+        _check_lanes(circuit, mode, [of_lane >> bits for of_lane in lanes], magnitudes)
 
 
 WEIGHTS = {
@@ -145,32 +131,42 @@ WEIGHTS = {
 }
 
 
-def _stage(name: str, folder: Path) -> ProductCheck:
-    block = ProductStage(DESIGNS[name])
-    return ProductCheck(verilog_from_rtlil(design_rtlil(block)), module_name(block), folder)
-
-
-@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in FEWER_MODES else name
+        for name in DESIGNS
+    ],
+)
 def test_products_of_chosen_weights(name: str, tmp_path: Path) -> None:
-    """Through column and PE: each weight with all 65,536 activations."""
-    stage = _stage(name, tmp_path)
+    """Through column and PE: each weight with all 65,536 activations.
+
+    In MIDDLE all 256 high bytes, though a decoder makes no more than half of them.
+    """
+    parameters = DESIGNS[name]
+    stage = product_check(parameters, tmp_path)
     for weight, what in WEIGHTS.items():
         assert stage.wrong(weight, weight + 1).sum() == 0, what
+    if parameters.middles:
+        assert stage.wrong(0, BYTES, middle=kind_of(parameters, "middle")).sum() == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
 def test_all_products(name: str, tmp_path: Path) -> None:
     """All 2**32; ``scripts/prove_products.py`` does the same and writes a record."""
-    assert sum(wrong.sum() for _, wrong in _stage(name, tmp_path).chunks(0, 1 << 16)) == 0
+    stage = product_check(DESIGNS[name], tmp_path)
+    assert sum(wrong.sum() for _, wrong in stage.chunks(0, 1 << 16)) == 0
 
 
 def test_a_fault_in_the_products_is_counted(tmp_path: Path) -> None:
     """With one bit of the product inverted, everything finite and not zero in value is wrong."""
-    block = ProductStage(BASE)
+    parameters = DESIGNS["middle"]
+    block = ProductStage(parameters)
     verilog = verilog_from_rtlil(design_rtlil(block))
     top = module_name(block)
     (line,) = [row for row in verilog.splitlines() if row.strip().startswith("assign value =")]
     verilog = verilog.replace(line, line.replace(";", " ^ 23'h1;"))
-    wrong = ProductCheck(verilog, top, tmp_path).wrong(0x3C00, 0x3C01)
-    assert wrong[0] == 2 * 31 * 1024
+    stage = ProductCheck(verilog, top, tmp_path)
+    assert stage.wrong(0x3C00, 0x3C01)[0] == 2 * 31 * 1024
+    assert stage.wrong(0x3C, 0x3D, middle=kind_of(parameters, "middle"))[0] == 2 * 31 * 1024

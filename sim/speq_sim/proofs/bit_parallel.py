@@ -153,7 +153,7 @@ def compile_library(netlist: Netlist, build_dir: Path, driver: Path | None = Non
 
 
 class Circuit:
-    """A compiled combinational module, evaluated on NumPy arrays.
+    """A compiled module, evaluated on NumPy arrays.
 
     Parameters
     ----------
@@ -163,12 +163,20 @@ class Circuit:
         Name of the module.
     build_dir : Path
         As in :func:`compile_library`.
+    clocked : bool
+        The module has registers. Then element i of an array is what stands at a port of run
+        ``i % LANES`` in cycle ``i // LANES``; all registers start at 0.
+
+    Raises
+    ------
+    BitParallelError
+        If the module has registers and is not said to.
     """
 
-    def __init__(self, verilog: str, top: str, build_dir: Path) -> None:
+    def __init__(self, verilog: str, top: str, build_dir: Path, *, clocked: bool = False) -> None:
         self.netlist = netlist(verilog, top)
-        if self.netlist.flip_flops:
-            raise BitParallelError(f"{top} has flip-flops: evaluate() is for combinational modules")
+        if self.netlist.flip_flops and not clocked:
+            raise BitParallelError(f"{top} has flip-flops: say clocked=True, and mind the cycles")
         self._run = ctypes.CDLL(str(compile_library(self.netlist, build_dir))).speq_run
 
     def evaluate(self, **values: NDArray[np.integer]) -> dict[str, NDArray[np.uint64]]:
@@ -177,7 +185,8 @@ class Circuit:
         Parameters
         ----------
         values : arrays of integers
-            One per input port, all of one length; ports of up to 64 bits.
+            One per input port, all of one length. For a port of more than 64 bits an array of
+            rows, each of words of 64 bits, the lowest first.
 
         Returns
         -------
@@ -193,10 +202,10 @@ class Circuit:
         vectors = -(-count // LANES)
         sent = np.zeros((vectors, _size(self.netlist.inputs), LANES // 8), np.uint8)
         for name, (offset, width) in self.netlist.inputs.items():
-            padded = np.zeros(vectors * LANES, np.uint64)
-            padded[:count] = values[name].astype(np.uint64)
+            padded = np.zeros((vectors * LANES, -(-width // 64)), np.uint64)
+            padded[:count] = values[name].astype(np.uint64).reshape(count, -1)
             for bit in range(width):
-                column = (padded >> np.uint64(bit)).astype(np.uint8) & 1
+                column = (padded[:, bit // 64] >> np.uint64(bit % 64)).astype(np.uint8) & 1
                 packed = np.packbits(column.reshape(vectors, LANES), axis=1, bitorder="little")
                 sent[:, offset + bit] = packed
         received = np.zeros((vectors, _size(self.netlist.outputs), LANES // 8), np.uint8)

@@ -1,5 +1,5 @@
 // Compares every product of the multiply stage with the CPU's own. Appended to the netlist of
-// speq.product_stage.ProductStage (speq_sim.bit_parallel): 256 activations go through it at once.
+// speq.product_stage.ProductStage (speq_sim.proofs.bit_parallel): 256 activations go through it at once.
 //
 // The reference knows nothing of significands: a product of two FP16 numbers is exact in double
 // precision, and the CPU follows IEEE 754 in what becomes of NaNs and infinities.
@@ -73,8 +73,9 @@ int64_t wrong(const uint32_t *products, const double *activations, double weight
 }  // namespace
 
 // Weights first..last-1, each times all 65,536 activations. Writes the wrong products of each weight
-// to wrong_of[weight - first]; returns their sum.
-extern "C" int64_t speq_products(int32_t first, int32_t last, int64_t *wrong_of) {
+// to wrong_of[weight - first]; returns their sum. With `middle`, the value of the port `kind` that
+// says so, weights are the high bytes of FP16 patterns, and their low bytes count as 0x80.
+extern "C" int64_t speq_products(int32_t first, int32_t last, int32_t middle, int64_t *wrong_of) {
     static const Activations activations;
     alignas(64) V in[INPUTS] = {}, out[OUTPUTS], state[STATES + 1] = {};
     V lane_bits[8];
@@ -93,7 +94,12 @@ extern "C" int64_t speq_products(int32_t first, int32_t last, int64_t *wrong_of)
     uint32_t noise = 1;
     for (int32_t weight = first; weight < last; weight++) {
         const auto clock = [&] { evaluate(in, out, state); };
-        put(in + IN_word, 16, weight);
+        const double number = decoded(middle ? weight << 8 | 0x80 : weight);
+#ifdef IN_kind
+        put(in + IN_kind, IN_kind_BITS, middle);
+#endif
+        // The other byte of a word of MIDDLE belongs to the next beat.
+        put(in + IN_word, 16, middle ? weight | (weight * 37 + 91) << 8 : weight);
         put(in + IN_load, 1, 1);
         clock();
         put(in + IN_word, 16, ~weight);
@@ -109,12 +115,12 @@ extern "C" int64_t speq_products(int32_t first, int32_t last, int64_t *wrong_of)
                 values[bit] = lane_bits[bit];
                 values[8 + bit] = V{} - (step >> bit & 1u);
             }
-#ifdef IN_draft
-            // VERIFY ignores all lanes but the first: they get other patterns, other shifts.
+            // All lanes but the first are ignored: they get other patterns, other shifts.
             for (int bit = 16; bit < IN_values_BITS; bit++) {
                 noise = noise * 1664525u + 1013904223u;
                 values[bit] = values[(bit * 7 + step) % 16] ^ (V{} - (noise >> 31));
             }
+#ifdef IN_shifts
             for (int bit = 4; bit < IN_shifts_BITS; bit++)
                 in[IN_shifts + bit] = values[16 + bit];
 #endif
@@ -130,12 +136,11 @@ extern "C" int64_t speq_products(int32_t first, int32_t last, int64_t *wrong_of)
                 transpose(rows);
                 uint32_t products[LANES];
                 std::memcpy(products, rows, sizeof products);
-                count += wrong(products, activations.values[step - 2], decoded(weight));
+                count += wrong(products, activations.values[step - 2], number);
             }
         }
         wrong_of[weight - first] = count;
         total += count;
     }
-    (void)noise;
     return total;
 }

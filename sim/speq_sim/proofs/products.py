@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from speq_sim.proofs.bit_parallel import Netlist, compile_library, netlist
 
-__all__ = ["ACTIVATIONS", "WEIGHTS", "ProductCheck"]
+__all__ = ["ACTIVATIONS", "BYTES", "WEIGHTS", "ProductCheck"]
 
 WEIGHTS = ACTIVATIONS = 1 << 16
 """Patterns of FP16."""
+
+BYTES = 1 << 8
+"""High bytes of them: the weights of MIDDLE."""
 
 _DRIVER = Path(__file__).with_name("products.cc")
 
@@ -43,15 +46,19 @@ class ProductCheck:
         self._products = library.speq_products
         self._products.restype = ctypes.c_int64
 
-    def wrong(self, first: int, last: int) -> NDArray[np.int64]:
+    def wrong(self, first: int, last: int, *, middle: int = 0) -> NDArray[np.int64]:
         """Wrong products of each of the weight patterns first..last-1, with all activations.
+
+        With `middle`, the value of the port ``kind`` that asks for MIDDLE, weights are the high
+        bytes of patterns first..last-1, and each stands for the pattern with the low byte 0x80.
 
         A product is wrong if ``value * 2**(shift - 48)`` is not exactly the product of the two
         numbers, or if its flags are not those that IEEE 754 gives: NaN; else an infinity of that
         sign; else none. Beside a flag the value does not count, beside a NaN no other flag.
         """
         counts = np.zeros(last - first, np.int64)
-        self._products(first, last, counts.ctypes.data_as(ctypes.c_void_p))
+        kind = ctypes.c_int32(middle)
+        self._products(first, last, kind, counts.ctypes.data_as(ctypes.c_void_p))
         return counts
 
     def chunks(
