@@ -202,6 +202,15 @@ def test_small_scales_are_subnormal_and_clamp_at_both_ends():
     assert tensor.plane.tolist() == [[0x78, 0x38]]
 
 
+def test_candidates_that_fp16_rounds_to_zero_are_passed_over():
+    units = np.random.default_rng(8).integers(-24, 25, (40, 6))
+    matrix = units.astype(F32) * F32(2.0**-26)
+    matrix[:, 0] = F32(2.0**-26) * 16
+    tensor = quantise_int4(matrix, 0, "mse")
+    assert np.any(scale_of(matrix[0].max(), CLIP_GRID[-1]) == 0)
+    assert tensor.scale.tolist() == [wanted_scale(row, 6, "mse") for row in matrix]
+
+
 def test_zeros_take_scale_one():
     matrix = np.zeros((2, 9), F32)
     matrix[0, 8] = -0.0
