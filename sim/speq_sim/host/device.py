@@ -7,27 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from speq.formats.image import PLANES, memory_image
+from speq.formats.image import memory_image
 from speq.formats.int4 import Int4Tensor
 from speq.formats.packed_reader import PackedReader
 from speq.formats.packing import PackedTensor
-from speq.parameters import MODES, Parameters
 from speq_sim.golden import quantise_activations
-from speq_sim.golden.rounding import RESULT_TYPES
+from speq_sim.golden.rounding import ResultFormat
 from speq_sim.host.matrix import GroupedMatrix, Matrix, epilogue, split_groups
-from speq_sim.host.registers import RegisterBlock
-from speq_sim.host.transport import Packet, Transport
+from speq_sim.host.transport import Transport
+from speq_sim.host.unit import DeviceError, Unit
 
-__all__ = ["Device", "DeviceError", "Result"]
-
-SCHEMA = "speq-accelerator/1"
-MAGIC = int.from_bytes(b"SPEQ", "little")
-
-
-class DeviceError(RuntimeError):
-    """The unit is not the one described, refused a command, or stopped with a fault."""
+__all__ = ["Device", "Result"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,8 +48,8 @@ class _Job:
     token_scales: NDArray[np.float16] | None
 
 
-class Device:
-    """An accelerator behind a transport.
+class Device(Unit):
+    """An accelerator behind a transport: matrices and activations in, products out.
 
     Parameters
     ----------
@@ -77,24 +69,10 @@ class Device:
     def __init__(
         self, transport: Transport, side_car: Mapping[str, Any], *, memory: int = 0
     ) -> None:
-        if side_car.get("schema") != SCHEMA:
-            raise DeviceError(
-                f"the side-car's schema is {side_car.get('schema')!r}, but this library knows "
-                f"{SCHEMA!r}: use the JSON file that was emitted with the accelerator"
-            )
-        self.parameters = Parameters.from_mapping(side_car["parameters"])
-        self.registers = RegisterBlock(transport, side_car["registers"])
-        self._transport = transport
+        super().__init__(transport, side_car)
         self._free = memory
         self._pending: deque[_Job] = deque()
         self._sent: _Job | None = None
-        if self.registers.read("ID") != MAGIC:
-            raise DeviceError("no accelerator answers: check the address of its registers")
-        for difference in self.registers.differences():
-            raise DeviceError(
-                f"the unit is not the one described ({difference}): use the files that were "
-                f"emitted with it"
-            )
 
     def load(self, tensor: PackedTensor | Int4Tensor) -> Matrix | GroupedMatrix:
         """Lay a matrix out for the design and put it into memory.
@@ -104,17 +82,12 @@ class Device:
         Raises
         ------
         DeviceError
-            If the design has no mode for it, or memory is full.
+            If memory is full.
         FormatError, ParameterError
             If the design cannot read it.
         """
         if not isinstance(tensor, Int4Tensor):
             return self._load(tensor)
-        if not self.parameters.integers:
-            raise DeviceError(
-                f"design {self.parameters.name!r} has no mode of INT4 weights: add "
-                f'"qdraft" and "qverify" to its modes, or load the tensor packed'
-            )
         parts = tuple(self._load(part) for part in split_groups(tensor))
         return GroupedMatrix(parts) if tensor.group else parts[0]
 
@@ -206,7 +179,7 @@ class Device:
         matrix: Matrix | GroupedMatrix,
         mode: str,
         activations: NDArray[np.float16],
-        dtype: DTypeLike = np.float32,
+        result_format: ResultFormat = "fp32",
     ) -> NDArray[np.floating]:
         """The product of a matrix and any number of tokens, with all scales applied: [M, N].
 
@@ -217,7 +190,7 @@ class Device:
         ----------
         matrix, mode, activations
             As in :meth:`submit`, for any M of 1 or more.
-        dtype : float32 or float16
+        result_format : {"fp32", "fp16"}
             Of the product, which is FP32 up to the end.
 
         Raises
@@ -237,9 +210,8 @@ class Device:
         for number, tokens in enumerate(passes):
             parts = raws[number * len(matrix.parts) :][: len(matrix.parts)]
             of_tokens = None if scales is None else scales[tokens]
-            found.append(epilogue(parts, matrix, mode, of_tokens))
-        with np.errstate(over="ignore", under="ignore"):
-            return np.concatenate(found).astype(dtype, copy=False)
+            found.append(epilogue(parts, matrix, mode, of_tokens, result_format))
+        return np.concatenate(found)
 
     def _products(
         self, matrix: Matrix | GroupedMatrix, mode: str, passes: Iterable[NDArray[np.float16]]
@@ -282,11 +254,17 @@ class Device:
             )
         return before.token_scales if before else None
 
+    def resume(self) -> None:
+        """As :meth:`Unit.resume`; all jobs that were not collected are forgotten."""
+        super().resume()
+        self._pending.clear()
+        self._sent = None
+
     def _queue(self, job: _Job, values: NDArray[np.float16] | None) -> None:
         """Give a command and what it needs."""
-        self._command(job.matrix, job.mode, job.tokens, keep=values is None)
+        self.command(job.matrix, job.mode, job.tokens, keep=values is None)
         if values is not None:
-            self._transport.send(self._packet(values))
+            self.send(values)
         self._pending.append(job)
         self._sent = job
 
@@ -294,50 +272,11 @@ class Device:
         """The oldest job and what it gave."""
         if not self._pending:
             raise DeviceError("no job is pending: submit one first")
-        packet = self._receive()
-        job = self._pending.popleft()
-        if packet is None or packet.void:
-            raise DeviceError(f"the unit stopped ({self.fault()}): resume it and submit again")
-        return job, self._matrix_of(job, packet.data)
-
-    def fault(self) -> str:
-        """Why the unit stopped, as its registers call it."""
-        return self.registers.code("FAULT", "code")
-
-    def stop(self) -> None:
-        """Stop the unit: what is under way ends as after a fault. :meth:`resume` ends it."""
-        self.registers.write("CONTROL", stop=1)
-
-    def resume(self) -> None:
-        """Make a unit ready that stopped or is about to.
-
-        All jobs that were not collected are forgotten, with what was sent for them and what came
-        of them.
-
-        Raises
-        ------
-        DeviceError
-            If the unit runs.
-        """
-        while not self.registers.read("STATUS", "stopped"):
-            if not self.registers.read("STATUS", "stopping"):
-                raise DeviceError("the unit runs: stop it first")
-            self._transport.receive()  # a packet that was begun must leave before it stops
-        # A stopped unit swallows activations; once resumed, it would take them for the next job's.
-        self._transport.flush()
-        while self._transport.receive() is not None:
-            pass
-        self.registers.write("CONTROL", resume=1)
-        self._pending.clear()
-        self._sent = None
-
-    def clear_counters(self) -> None:
-        """Set the performance counters to 0."""
-        self.registers.write("CONTROL", clear_counters=1)
-
-    def counters(self) -> dict[str, int]:
-        """Cycles with a job pending, AXI beats received, transfers of the array's weight port."""
-        return {name.lower(): self.registers.count(name) for name in ("CYCLES", "BEATS", "WORDS")}
+        job = self._pending[0]
+        try:
+            return job, self.receive(job.matrix, job.tokens)
+        finally:
+            self._pending.popleft()
 
     def _allocate(self, size: int) -> int:
         """Addresses that no burst leaves early: aligned to the longest one."""
@@ -350,60 +289,6 @@ class Device:
             )
         self._free = base + size
         return base
-
-    def _receive(self) -> Packet | None:
-        """The next packet, or None if the unit has stopped without one."""
-        packet = None
-        while packet is None:
-            # Looked at first: what was sent before the unit stopped is still there to be received.
-            stopped = self.registers.read("STATUS", "stopped")
-            packet = self._transport.receive()
-            if stopped:
-                break
-        return packet
-
-    def _command(self, matrix: Matrix, mode: str, tokens: int, *, keep: bool) -> None:
-        extent, registers = matrix.extent, self.registers
-        fields = {"mode": MODES.index(mode), "tokens": tokens, "keep": int(keep)}
-        if self.parameters.packs:
-            fields["plain"] = int(extent.plain)
-        registers.write("COMMAND", **fields)
-        registers.write("INPUTS", count=extent.inputs)
-        registers.write("OUTPUT_TILES", count=extent.output_tiles)
-        for plane, base in zip(PLANES, matrix.bases, strict=False):
-            registers.write(f"{plane.upper()}_BASE", address=base & 0xFFFF_FFFF)
-            registers.write(f"{plane.upper()}_BASE_HIGH", address=base >> 32)
-        while not registers.read("STATUS", "room") and not registers.read("STATUS", "stopped"):
-            pass
-        refused = registers.read("REJECTIONS")
-        registers.write("PUSH", any=1)
-        if registers.read("REJECTIONS") != refused:
-            raise DeviceError(
-                f"the unit rejected the command ({registers.code('REJECTION', 'code')}): "
-                f"{mode} of {tokens} tokens, K = {extent.inputs}, {extent.output_tiles} output "
-                f"tiles"
-            )
-
-    def _packet(self, activations: NDArray[np.float16]) -> bytes:
-        """Tokens one after the other, each filled up to whole beats."""
-        spare = -activations.shape[1] % self.parameters.port_words
-        return np.pad(activations, ((0, 0), (0, spare))).astype("<f2").tobytes()
-
-    def _matrix_of(self, job: _Job, data: bytes) -> NDArray[np.floating]:
-        """Undo the order of the packet, output tiles, tokens, rows: [M, N]."""
-        design, extent, tokens = self.parameters, job.matrix.extent, job.tokens
-        dtype = RESULT_TYPES[design.result_format].newbyteorder("<")
-        beats = -(-design.rows * design.result_bits // design.port_bits)
-        values = np.frombuffer(data, dtype=dtype)
-        wanted = extent.output_tiles * tokens * beats * design.port_bits // design.result_bits
-        if len(values) != wanted:
-            raise DeviceError(
-                f"a packet of {len(data)} bytes came, but the job gives "
-                f"{wanted * dtype.itemsize}: the unit and the side-car do not fit"
-            )
-        values = values.reshape(extent.output_tiles, tokens, -1)[:, :, : design.rows]
-        raw = values.swapaxes(0, 1).reshape(tokens, -1)[:, : extent.outputs]
-        return np.ascontiguousarray(raw)
 
 
 def _check_activations(activations: NDArray[np.float16], matrix: Matrix | GroupedMatrix) -> None:

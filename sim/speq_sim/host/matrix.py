@@ -10,6 +10,8 @@ from speq.formats.codec import pack_nibbles
 from speq.formats.image import Extent
 from speq.formats.int4 import Int4Tensor
 from speq.modes import INTEGER_MODES
+from speq_sim.golden.epilogue import scale_results
+from speq_sim.golden.rounding import ResultFormat
 
 __all__ = ["GroupedMatrix", "Matrix", "epilogue", "split_groups"]
 
@@ -93,11 +95,9 @@ def epilogue(
     matrix: Matrix | GroupedMatrix,
     mode: str,
     token_scales: NDArray[np.float16] | None = None,
-) -> NDArray[np.float32]:
-    """Scale what the array gave; every step is rounded to FP32.
-
-    DRAFT multiplies by alpha. INT4 modes multiply each group's result by the row's scale, add the
-    groups in order, and multiply by the token's scale if there is one.
+    result_format: ResultFormat = "fp32",
+) -> NDArray[np.floating]:
+    """Scale what the array gave, as docs/epilogue.md defines it; alpha only scales drafts.
 
     Parameters
     ----------
@@ -108,21 +108,16 @@ def epilogue(
     mode : str
         In which mode.
     token_scales : array of float16 [M], optional
-        Of activations that were quantised.
+        Of activations that were quantised; without them 1.
+    result_format : {"fp32", "fp16"}
 
     Returns
     -------
-    array of float32 [M, N]
+    array of float32 or float16 [M, N]
     """
-    # An infinity, or a NaN, is what the definition gives there: nothing to be warned of.
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        total: NDArray[np.float32] | None = None
-        for raw, part in zip(results, matrix.parts, strict=True):
-            factor = part.alpha if mode == "draft" else part.scale
-            values = raw.astype(np.float32)
-            if factor is not None:
-                values = values * factor.astype(np.float32)
-            total = values if total is None else total + values
-        if token_scales is not None:
-            total = total * token_scales.astype(np.float32)[:, None]
-    return total
+    values = np.stack(results).astype(np.float32)
+    factors = [part.alpha if mode == "draft" else part.scale for part in matrix.parts]
+    outputs = values.shape[2]
+    rows = np.stack([np.ones(outputs) if factor is None else factor for factor in factors], axis=1)
+    tokens = np.ones(values.shape[1]) if token_scales is None else token_scales
+    return scale_results(values, rows.astype(np.float32), tokens.astype(np.float32), result_format)

@@ -51,9 +51,6 @@ SLOW = Memory(3, 40, 2)
 TILES = {"verify": 4, "middle": 2}
 """Tiles of a group in each mode, 1 in all others."""
 
-PLANES = {"verify": 3, "middle": 2}
-"""Planes that each mode reads of a packed matrix, 1 in all others."""
-
 
 def a_matrix(design, outputs, inputs, seed, columns=False):
     """Weights that need row powers of two and, where asked for, column powers; packed."""
@@ -151,7 +148,7 @@ def test_jobs_are_bit_exact_and_read_their_planes_alone(name, tmp_path):
         for step in round_.steps:
             extent = extent_of(plan.matrices[step.matrix], design)
             tiles = design.group_tiles if extent.plain else TILES.get(step.mode, 1)
-            beats += sum(extent.beats[: PLANES.get(step.mode, 1)])
+            beats += sum(extent.beats[: extent.planes_read(step.mode)])
             words += extent.output_tiles * extent.groups * tiles * design.load_cycles
         assert (measured["beats"], measured["words"]) == (beats, words)
 

@@ -3,7 +3,7 @@
 import itertools
 
 import cocotb
-from unit_workload import DESIGN, activations, int4, packed, plain, planes_read
+from unit_workload import DESIGN, activations, int4, packed, plain
 
 from speq.parameters import MODES
 from speq_sim.benches.accelerator.faults import FaultBench, blocking
@@ -45,7 +45,7 @@ def read_errors_of_each_beat(bench: FaultBench, mode: str, plane: int):
         return
     stored = bench.store(MATRICES.get(mode, packed)(OUTPUTS, INPUTS))
     job = stored, "verify" if mode == "plain" else mode, MANY
-    if plane >= planes_read(stored.matrix.extent.beats, job[1]):
+    if plane >= stored.matrix.extent.planes_read(job[1]):
         return
     beats = stored.matrix.extent.beats[plane]
     for number, beat in enumerate((0, 1, beats // 2, beats - 2, beats - 1)):

@@ -5,7 +5,7 @@ import random
 import re
 
 import cocotb
-from unit_workload import DESIGN, activations, int4, packed, plain, planes_read
+from unit_workload import DESIGN, activations, int4, packed, plain
 
 from speq_sim.benches.accelerator.faults import FaultBench, Stored, blocking
 from speq_sim.benches.axi import Response, Uniform
@@ -91,7 +91,7 @@ class Episode:
         else:
             keep = False
         if kind in READS:
-            plane = self.random.randrange(planes_read(extent.beats, mode))
+            plane = self.random.randrange(extent.planes_read(mode))
             address = stored.beat_address(plane, self.random.randrange(extent.beats[plane]))
             self.bench.transport.memory.faults[address, address + 1] = READS[kind]
             self.faults.add(kind)

@@ -61,9 +61,6 @@ DESIGNS = {
 
 DESIGN = DESIGNS[os.environ.get(DESIGN_VARIABLE, "faulty")]
 
-_PLANES = {"verify": 3, "middle": 2}
-"""Planes that a mode reads of a packed matrix, 1 in all others."""
-
 
 def packed(outputs: int, inputs: int, seed: int = 1) -> PackedTensor:
     """A random matrix: packed, and not fallen back to plain, if the design can decode it."""
@@ -88,11 +85,6 @@ def int4(outputs: int, inputs: int, seed: int = 1, group: int = 0) -> Int4Tensor
     """A random matrix in INT4."""
     generator = np.random.default_rng(seed)
     return quantise_int4(generator.standard_normal((outputs, inputs)).astype(np.float32), group)
-
-
-def planes_read(beats: tuple[int, ...], mode: str) -> int:
-    """How many of a matrix's planes a mode reads, from the first."""
-    return min(len(beats), _PLANES.get(mode, 1))
 
 
 def activations(tokens: int, inputs: int, seed: int = 1) -> np.ndarray:

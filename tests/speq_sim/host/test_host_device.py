@@ -14,7 +14,7 @@ from speq.formats.container import PackedModel, write_packed
 from speq.formats.image import PLANES, memory_image
 from speq.formats.int4 import Int4Tensor, quantise_int4
 from speq.formats.packing import PackedTensor
-from speq.parameters import MODES, PRESETS
+from speq.parameters import MODES, PRESETS, ParameterError
 from speq_sim.golden import quantise_activations
 from speq_sim.golden.rounding import RESULT_TYPES
 from speq_sim.host import Device, DeviceError, Packet
@@ -213,7 +213,7 @@ def test_int4_results_are_scaled_in_the_order_of_the_definition(mode, group, res
     assert found.dtype == np.float32
     wanted = scaled_loop(tensor, mode, tokens, design)
     np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
-    halves = device.run(matrix, mode, tokens, np.float16)
+    halves = device.run(matrix, mode, tokens, "fp16")
     assert halves.dtype == np.float16
     np.testing.assert_array_equal(halves, wanted.astype(np.float16))
 
@@ -279,7 +279,7 @@ def test_modes_that_design_or_matrix_lack_are_named():
     for call in (device.submit, device.run):
         with pytest.raises(DeviceError, match="'tiny' has no mode 'middle': use one of verify, d"):
             call(matrix, "middle", tokens)
-    with pytest.raises(DeviceError, match="has no mode of INT4 weights: add"):
+    with pytest.raises(ParameterError, match="has no mode of INT4 weights: add"):
         device.load(integers)
     _, device = a_device(ALL_MODES, [packed, integers])
     matrix, quantised = device.load(packed), device.load(integers)

