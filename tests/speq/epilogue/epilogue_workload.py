@@ -28,7 +28,7 @@ DESIGNS = {
     "whole_rows": (_point(2, 4), 2, False, "fp32"),
     "one_number": (_point(1, 1), 1, False, "fp32"),
     "groups": (_point(4, 3), 2, True, "fp16"),
-    "groups_of_threes": (_point(3, 4), 1, True, "fp32"),
+    "groups_of_threes": (_point(3, 3), 1, True, "fp32"),
     "groups_one_number": (_point(2, 1), 2, True, "fp32"),
 }
 """Parameters, lanes, groups and result format."""
