@@ -7,13 +7,13 @@ import types
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Assume, Module, Mux, Signal
+from amaranth.hdl import Assume, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In
 
 from speq import sequencer
 from speq.block import place
 from speq.layouts import Mode, loaded_layout
-from speq.parameters import Parameters
+from speq.parameters import MODES, Parameters
 from speq.proof import Harness, Verdict, held, prove
 from speq_sim.proofs.mutation import mutated_module
 
@@ -23,8 +23,27 @@ DESIGNS = {
     "lanes_2": BASE.replace(draft_lanes=2, tokens=3),
     "lanes_1": BASE.replace(draft_lanes=1, tokens=5),
     "one_token": BASE.replace(draft_lanes=1, tokens=1),
+    "all_4": BASE.replace(modes=MODES, tokens=3),
+    "all_2": BASE.replace(modes=MODES, draft_lanes=2, tokens=2),
+    "all_1": BASE.replace(modes=MODES, draft_lanes=1, tokens=2),
+    "middle": BASE.replace(modes=("verify", "middle"), tokens=3),
+    "qspec": BASE.replace(modes=("verify", "qdraft", "qverify"), tokens=2),
     "verify_only": BASE.replace(modes=("verify",), tokens=3),
 }
+
+BEATS = {
+    4: {"verify": 1, "draft": 1, "middle": 2, "qdraft": 1, "qverify": 2},
+    2: {"verify": 1, "draft": 2, "middle": 2, "qdraft": 2, "qverify": 2},
+    1: {"verify": 1, "draft": 4, "middle": 2, "qdraft": 4, "qverify": 4},
+}
+"""Beats of a token by draft lanes and mode."""
+
+FLAGS = {
+    "block": ("draft", "qdraft"),
+    "integer": ("qdraft", "qverify"),
+    "middle": ("middle",),
+}
+"""Modes that set each member of a beat's kind."""
 
 
 class Surroundings(Harness):
@@ -52,7 +71,8 @@ class Surroundings(Harness):
             Assume(held(m, loaded.valid, loaded.ready, loaded.payload)),
             Assume(held(m, dut.activations_valid, beat.valid & beat.ready, self.activations)),
         ]
-        parts = 4 // parameters.draft_lanes if parameters.drafts else 1
+        beats = {mode: BEATS[parameters.draft_lanes][mode] for mode in parameters.modes}
+        parts = max(beats.values())
         done = Signal(range(parameters.tokens * parts), name="beats_done")
         running, active = Signal(name="under_way"), Signal(loaded_layout(parameters))
         header = Signal.like(active)
@@ -60,10 +80,22 @@ class Surroundings(Harness):
             running.eq(done != 0),
             header.eq(Mux(running, active, loaded.payload)),
         ]
-        draft = header.mode == Mode.DRAFT if parameters.drafts else 0
         last_token = header.last_token if parameters.tokens > 1 else 0
         m.d.comb += Assume(last_token < parameters.tokens)
-        of_token = Mux(draft, parts, 1)
+        of_token = Signal(range(parts + 1), name="beats_of_token", init=1)
+        token = Signal(range(parameters.tokens), name="token_due")
+        part = Signal(range(parts), name="part_due")
+        m.d.comb += token.eq(done)
+        if parameters.has_low_bits:
+            at_work = {mode: header.mode == Mode[mode.upper()] for mode in beats}
+            m.d.comb += Assume(Cat(at_work.values()).any())
+            for mode, count in beats.items():
+                with m.If(at_work[mode]):
+                    m.d.comb += [
+                        of_token.eq(count),
+                        token.eq(done // count),
+                        part.eq(done % count),
+                    ]
         take, final = Signal(), Signal()
         m.d.comb += [
             take.eq(beat.valid & beat.ready),
@@ -73,12 +105,6 @@ class Surroundings(Harness):
             m.d.sync += done.eq(Mux(final, 0, done + 1))
             with m.If(~running):
                 m.d.sync += active.eq(loaded.payload)
-        token = Signal(range(parameters.tokens), name="token_due")
-        part = Signal(range(parts), name="part_due")
-        m.d.comb += [
-            token.eq(Mux(draft, done // parts, done)),
-            part.eq(Mux(draft, done % parts, 0)),
-        ]
         issued = beat.payload
         self.check(
             m,
@@ -97,8 +123,10 @@ class Surroundings(Harness):
         )
         if parameters.tokens > 1:
             self.check(m, live, ~beat.valid | (issued.token == token))
-        if parameters.drafts:
-            self.check(m, live, ~beat.valid | (issued.draft == draft))
+        if parameters.has_low_bits:
+            for flag, _ in issued.kind.shape():
+                setting = [at_work[mode] for mode in FLAGS[flag] if mode in at_work]
+                self.check(m, live, ~beat.valid | (issued.kind[flag] == Cat(setting).any()))
         if parts > 1:
             self.check(m, live, ~beat.valid | (issued.part == part))
         return m
@@ -109,7 +137,7 @@ def _prove(surroundings: Surroundings, folder: Path) -> Verdict:
     equal = [("under_way", "sequencer.running")]
     if parameters.tokens > 1:
         equal.append(("token_due", "sequencer.token"))
-    if parameters.drafts and parameters.draft_lanes < 4:
+    if parameters.word_beats > 1:
         equal.append(("part_due", "sequencer.part"))
     return prove(surroundings, folder, [surroundings.block], equal=equal)
 
@@ -134,10 +162,13 @@ def test_sequencer(name: str, tmp_path: Path) -> None:
         ("[part.eq(0), token.eq(token + 1)]", "[token.eq(token + 1)]"),
         ("[token.eq(0), running.eq(0)]", "[token.eq(0)]"),
         ("[token.eq(0), running.eq(0)]", "[running.eq(0)]"),
-        ("(header.mode == Mode.VERIFY) | (part", "(part"),
-        ("header.mode == Mode.DRAFT)", "header.mode == Mode.VERIFY)"),
+        ("(header.mode == Mode[mode.upper()]) & (part == end)", "part == end"),
+        ("(mode) - 1 for mode", "(mode) // 2 for mode"),
+        ('"block": ("draft", "qdraft")', '"block": ("draft",)'),
+        ('"integer": ("qdraft", "qverify")', '"integer": ("qdraft",)'),
+        ('"middle": ("middle",)', '"middle": ("verify",)'),
     ],
 )
 def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
     faulty = mutated_module("speq.sequencer", old, new)
-    assert _prove(Surroundings(DESIGNS["lanes_2"], faulty), tmp_path).refuted
+    assert _prove(Surroundings(DESIGNS["all_1"], faulty), tmp_path).refuted
