@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Check all 2**32 FP16 x FP16 products of the multiply stage by compiled simulation.
 
+Of a PE that has MIDDLE also the products of all 256 high bytes, with 0x80 below them, and all
+65,536 activations. (Products of 4-bit weights: tests/speq/test_product_stage.py.)
+
 Every weight pattern is loaded into the emitted PE, and every activation pattern passes through the
 emitted column into it. What then stands in the product register must be exactly the product of the
 two numbers, as the CPU's double precision and IEEE 754's rules for NaN and infinity give it. The
@@ -23,12 +26,13 @@ from rich.table import Table
 import _cli
 from speq.block import module_name
 from speq.emission import design_rtlil
-from speq.parameters import Parameters
+from speq.layouts import kind_layout
+from speq.parameters import MODES, Parameters
 from speq.product_stage import ProductStage
 from speq.yosys import verilog_from_rtlil
 from speq_sim.cplusplus import CompilerError
 from speq_sim.proofs.bit_parallel import BitParallelError
-from speq_sim.proofs.products import ACTIVATIONS, WEIGHTS, ProductCheck
+from speq_sim.proofs.products import ACTIVATIONS, BYTES, WEIGHTS, ProductCheck
 
 _BASE = Parameters(name="products", rows=4, columns=1, port_words=1)
 
@@ -37,8 +41,11 @@ PES = {
     "2": _BASE.replace(draft_lanes=2),
     "1": _BASE.replace(draft_lanes=1),
     "verify-only": _BASE.replace(modes=("verify",)),
+    "all-4": _BASE.replace(modes=MODES),
+    "all-2": _BASE.replace(modes=MODES, draft_lanes=2),
+    "all-1": _BASE.replace(modes=MODES, draft_lanes=1),
 }
-"""Every PE there is: by draft lanes, and without DRAFT. Nothing else shapes its products."""
+"""PEs by draft lanes, with DRAFT, without it, and with all modes."""
 
 
 def arguments() -> argparse.Namespace:
@@ -48,7 +55,8 @@ def arguments() -> argparse.Namespace:
         "--pe",
         action="append",
         choices=PES,
-        help="check only the PE with so many draft lanes, or without DRAFT; may be repeated",
+        help="check only the PE with so many draft lanes, without DRAFT, or with all modes; "
+        "may be repeated",
     )
     parser.add_argument(
         "--weights",
@@ -97,17 +105,28 @@ def check(name: str, options: argparse.Namespace) -> dict[str, Any]:
             if _cli.error_console.is_terminal or done % 8192 < 512:
                 step(f"PE {name}: {done} of {last - first} weights, {wrong.sum()} wrong")
     seconds = time.perf_counter() - begun
+    middle = _middle(PES[name], stage)
     products = (last - first) * ACTIVATIONS
     return {
         "weights": [first, last],
         "products": products,
-        "wrong": int(wrong.sum()),
+        "wrong": int(wrong.sum()) + middle.get("wrong_of_middle", 0),
+        **middle,
         "first_wrong_weights": [f"{first + w:#06x}" for w in np.flatnonzero(wrong)[:8]],
         "seconds": round(seconds, 1),
         "million_products_per_second": round(products / seconds / 1e6),
         "gates": stage.netlist.gates,
         "flip_flops": stage.netlist.flip_flops,
     }
+
+
+def _middle(parameters: Parameters, stage: ProductCheck) -> dict[str, int]:
+    """Products of MIDDLE, if the PE has it."""
+    if not parameters.middles:
+        return {}
+    flags = [name for name, _ in kind_layout(parameters)]
+    wrong = stage.wrong(0, BYTES, middle=1 << flags.index("middle"))
+    return {"products_of_middle": BYTES * ACTIVATIONS, "wrong_of_middle": int(wrong.sum())}
 
 
 def run() -> int:

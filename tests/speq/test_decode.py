@@ -108,8 +108,8 @@ def test_plain_words_pass_and_draft_weights_leave_room(
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("fitted-4", "Cat(index, self.table)", "Cat(index, Const(0, len(self.table)))"),
-        ("bsfp", "Cat(word.slot, word.code)", "Cat(word.code, word.slot)"),
+        ("fitted-4", "Cat(slot, code, table)", "Cat(slot, code, Const(0, len(table)))"),
+        ("bsfp", "Cat(slot, code) if", "Cat(code, slot) if"),
         ("bsfp", "Const(0, 1), word.sign", "word.sign, Const(0, 1)"),
         ("bsfp", "Cat(word.low, cell", "Cat(word.low[:7], word.low[6], cell"),
         ("bsfp", "0 if cell is None else cell", "0 if cell is None else cell ^ (cell == 63)"),
@@ -133,3 +133,54 @@ def test_the_proofs_of_other_words_refute_faults(
     word: str, old: str, new: str, tmp_path: Path
 ) -> None:
     assert _prove("bsfp", tmp_path, word, mutated_module("speq.decode", old, new)).refuted
+
+
+class HighBytes(Harness):
+    """A middle decoder and a decoder of whole words beside it, on any weight of 8 bits."""
+
+    def __init__(self, parameters: Parameters, module: types.ModuleType = decode) -> None:
+        self.block = module.MiddleDecoder(parameters)
+        self.whole = decode.Decoder(parameters)
+        table_bits = max(1, (parameters.tables - 1).bit_length())
+        super().__init__({"weight": In(8), "low": In(8), "table": In(table_bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        live = self.begin(m)
+        dut, whole = place(m, "middle_decoder", self.block), place(m, "decoder", self.whole)
+        m.d.comb += [
+            dut.weight.eq(self.weight),
+            whole.word.eq(Cat(self.low, self.weight)),
+            whole.packed.eq(1),
+        ]
+        if self.block.parameters.tables > 1:
+            m.d.comb += [dut.table.eq(self.table), whole.table.eq(self.table)]
+        self.check(m, live, dut.decoded == whole.decoded[8:])
+        return m
+
+
+def _prove_high_bytes(name: str, folder: Path, module: types.ModuleType = decode) -> Verdict:
+    modes = ("verify", "middle")
+    parameters = Parameters(name="proof", rows=4, columns=1, port_words=1, family=name, modes=modes)
+    harness = HighBytes(parameters, module)
+    return prove(harness, folder, [harness.block, harness.whole])
+
+
+@pytest.mark.parametrize("name", TABLE_NAMES)
+def test_a_middle_weight_is_the_high_byte_of_its_word(name: str, tmp_path: Path) -> None:
+    """Whatever the low byte: all 256 weights under every table, those of no cell too."""
+    assert _prove_high_bytes(name, tmp_path).proved
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Cat(cell, Const(0, 1), self.weight.sign)", "Cat(cell, self.weight.sign, Const(0, 1))"),
+        ("Cat(cell, Const(0, 1), self.weight.sign)", "Cat(cell, Const(0, 2))"),
+        ("self.weight.slot, self.weight.code", "self.weight.slot ^ 1, self.weight.code"),
+        ("Cat(slot, code, table)", "Cat(slot, code, Const(0, len(table)))"),
+    ],
+)
+def test_the_proof_of_middle_weights_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
+    faulty = mutated_module("speq.decode", old, new)
+    assert _prove_high_bytes("fitted-4", tmp_path, faulty).refuted

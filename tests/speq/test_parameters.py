@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import tomllib
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 
 import pytest
@@ -91,8 +91,11 @@ def test_fields_come_back_from_their_dictionary():
 
 
 def test_modes_have_one_order():
-    assert TINY.replace(modes=["draft", "verify"]).modes == MODES
     assert TINY.replace(modes=["draft", "verify"]) == TINY
+    assert TINY.modes == ("verify", "draft")
+    assert MODES == ("verify", "draft", "middle", "qdraft", "qverify")
+    for some in permutations(MODES):
+        assert TINY.replace(modes=list(some)).modes == MODES
 
 
 def test_a_design_point_is_frozen_and_a_key():
@@ -142,13 +145,16 @@ def test_a_transfer_fills_part_of_a_row_or_whole_rows(rows, columns, words):
     )
 
 
-def test_a_draft_tile_loads_in_four_quarters():
+@pytest.mark.parametrize(
+    "modes", [("verify", "draft"), ("verify", "middle"), ("verify", "qdraft", "qverify"), MODES]
+)
+def test_a_tile_of_narrow_weights_loads_in_four_quarters(modes):
     message = (
         "rows * columns / port_words is 6, but must be a multiple of 4 in a design with "
-        '"draft", whose transfers each bring a quarter of four times as many words: raise rows or '
-        "lower port_words"
+        'modes beyond "verify", whose transfers each bring a quarter of four times as many words: '
+        "raise rows or lower port_words"
     )
-    assert refusal(rows=3, columns=4, port_words=2) == message
+    assert refusal(rows=3, columns=4, port_words=2, modes=modes) == message
     assert TINY.replace(rows=3, columns=4, port_words=2, modes=["verify"]).load_cycles == 6
 
 
@@ -231,10 +237,10 @@ def test_modes_are_a_list(value):
     )
 
 
-@pytest.mark.parametrize("value", ["middle", "VERIFY", None, True])
+@pytest.mark.parametrize("value", ["MIDDLE", "VERIFY", "int4", None, True])
 def test_an_unknown_mode_is_refused(value):
     assert refusal(modes=["verify", value]) == (
-        f"modes is {value!r}, but must be one of verify, draft"
+        f"modes is {value!r}, but must be one of verify, draft, middle, qdraft, qverify"
     )
 
 
@@ -248,6 +254,52 @@ def test_a_mode_is_named_once():
 def test_every_draft_needs_a_verifier(value):
     assert refusal(modes=value) == (
         f'modes is {value!r}, but "verify" must be there: every draft needs a verifier'
+    )
+
+
+@pytest.mark.parametrize("alone", ["qdraft", "qverify"])
+@pytest.mark.parametrize("others", [[], ["draft", "middle"]])
+def test_the_modes_of_qspec_come_together(alone, others):
+    modes = ["verify", *others, alone]
+    assert refusal(modes=modes) == (
+        f'modes is {modes!r}, but "qdraft" and "qverify" come together: one drafts what the other '
+        f"verifies, from the same INT4 weights"
+    )
+
+
+FORMATS = {
+    1: {"fp16": 11},
+    2: {"bfp12": 12},
+    4: {"bfp6": 6, "bfp8": 8, "bfp12": 12},
+}
+"""Formats of draft activations by lanes, and their magnitude bits (docs/numerics.md)."""
+
+
+@pytest.mark.parametrize("lanes", FORMATS)
+@pytest.mark.parametrize("name", ["fp16", "bfp6", "bfp8", "bfp12"])
+def test_formats_of_draft_activations_belong_to_lanes(lanes, name):
+    formats = FORMATS[lanes]
+    if name in formats:
+        design = TINY.replace(draft_lanes=lanes, draft_activations=name)
+        assert (design.activation_format, design.draft_bits) == (name, formats[name])
+    else:
+        assert refusal(draft_lanes=lanes, draft_activations=name) == (
+            f"draft_activations is {name!r}, but a PE of draft_lanes = {lanes} takes "
+            f"{' or '.join(formats)}: choose one of them, or other draft_lanes"
+        )
+
+
+def test_draft_activations_have_a_default_for_each_number_of_lanes():
+    found = {lanes: TINY.replace(draft_lanes=lanes) for lanes in FORMATS}
+    assert {design.draft_activations for design in found.values()} == {"auto"}
+    names = {lanes: design.activation_format for lanes, design in found.items()}
+    assert names == {1: "fp16", 2: "bfp12", 4: "bfp6"}
+
+
+@pytest.mark.parametrize("value", ["bfp7", "FP16", "", 6, None, True])
+def test_an_unknown_format_of_draft_activations_is_refused(value):
+    assert refusal(draft_activations=value) == (
+        f"draft_activations is {value!r}, but must be one of auto, fp16, bfp12, bfp6, bfp8"
     )
 
 
@@ -347,6 +399,8 @@ def test_an_illegal_override_is_refused():
 @pytest.mark.parametrize(
     "question",
     [
+        lambda p, mode: p.weights_per_word(mode),
+        lambda p, mode: p.mode_lanes(mode),
         lambda p, mode: p.beats_per_token(mode),
         lambda p, mode: p.tile_depth(mode),
         lambda p, mode: p.compute_cycles(mode, 1),
@@ -356,7 +410,7 @@ def test_an_illegal_override_is_refused():
         lambda p, mode: p.macs_per_cycle(mode, 1),
     ],
 )
-@pytest.mark.parametrize("mode", ["draft", "middle"])
+@pytest.mark.parametrize("mode", [*MODES[1:], "other"])
 def test_a_mode_that_is_not_built_in_has_no_figures(question, mode):
     with pytest.raises(ParameterError) as caught:
         question(TINY.verify_only(), mode)
@@ -425,15 +479,27 @@ def test_the_longer_of_loading_and_computing_sets_the_pace():
     assert fast.macs_per_cycle("verify", 16) == 4096
 
 
+MODE_SETS = (
+    MODES,
+    ("verify",),
+    ("verify", "draft"),
+    ("verify", "middle"),
+    ("verify", "qdraft", "qverify"),
+)
+
+WEIGHTS = {"verify": 1, "draft": 4, "middle": 2, "qdraft": 4, "qverify": 4}
+"""Weights in a word."""
+
+
 @st.composite
 def designs(draw):
     """Legal design points: a port of part of a row, or of whole rows."""
     rows, columns = draw(st.integers(1, 64)), draw(st.integers(1, 64))
     of_row = [words for words in range(1, columns + 1) if columns % words == 0]
     of_rows = [columns * count for count in range(1, rows + 1) if rows % count == 0]
-    modes = draw(st.sampled_from((MODES, ("verify",))))
+    modes = draw(st.sampled_from(MODE_SETS))
     ports = of_row + of_rows
-    if "draft" in modes:
+    if len(modes) > 1:
         ports = [words for words in ports if rows * columns % (4 * words) == 0]
         assume(ports)
     return Parameters(
@@ -454,8 +520,10 @@ def test_any_legal_point_obeys_the_closed_formulas(design, data):
     assert Parameters.from_mapping(design.as_dict()) == design
     for mode in design.modes:
         cycles = design.tile_cycles(mode, tokens)
-        # A word is one exact weight or four draft weights, all used once per token.
-        weights = design.multipliers * (4 if mode == "draft" else 1)
+        # The weights of a word are all used once per token.
+        assert design.weights_per_word(mode) == WEIGHTS[mode]
+        weights = design.multipliers * WEIGHTS[mode]
+        assert design.mode_lanes(mode) * design.beats_per_token(mode) == WEIGHTS[mode]
         assert design.rows * design.tile_depth(mode) == weights
         assert design.peak_macs_per_cycle(mode) * design.beats_per_token(mode) == weights
         assert design.macs_per_cycle(mode, tokens) * cycles == pytest.approx(weights * tokens)
@@ -481,12 +549,54 @@ def test_a_port_is_legal_exactly_if_its_transfers_fill_part_of_one_row_or_whole_
             for words_of in transfers
         )
         assert _is_legal(rows, columns, words, ["verify"]) == fits, (columns, words)
-        # Four DRAFT transfers fill whole groups: as many groups as transfers, four at a time.
+        # Four transfers of nibbles fill whole groups: as many groups as transfers, four at a time.
         fits = fits and len(transfers) % 4 == 0
         assert _is_legal(rows, columns, words, MODES) == fits, (columns, words)
 
 
 def test_beats_of_a_word():
-    beats = {lanes: TINY.replace(draft_lanes=lanes).word_beats for lanes in (1, 2, 4)}
-    assert beats == {1: 4, 2: 2, 4: 1}
-    assert TINY.replace(draft_lanes=1).verify_only().word_beats == 1
+    beats = {
+        modes: [TINY.replace(draft_lanes=lanes, modes=modes).word_beats for lanes in (1, 2, 4)]
+        for modes in MODE_SETS
+    }
+    assert list(beats.values()) == [[4, 2, 2], [1, 1, 1], [4, 2, 1], [2, 2, 2], [4, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "beats", "peaks"),
+    [
+        (1, (1, 4, 2, 4, 4), (1, 1, 1, 1, 1)),
+        (2, (1, 2, 2, 2, 2), (1, 2, 1, 2, 2)),
+        (4, (1, 1, 2, 1, 2), (1, 4, 1, 4, 2)),
+    ],
+)
+def test_five_modes_by_hand(lanes, beats, peaks):
+    design = Parameters(rows=8, columns=16, port_words=4, draft_lanes=lanes, modes=MODES)
+    for mode, of_token, peak in zip(MODES, beats, peaks, strict=True):
+        assert design.beats_per_token(mode) == of_token
+        assert design.mode_lanes(mode) == peak
+        assert design.peak_macs_per_cycle(mode) == 128 * peak
+        assert design.tile_depth(mode) == 16 * WEIGHTS[mode]
+        assert design.balance_tokens(mode) == 32 / of_token
+        assert design.compute_cycles(mode, 3) == 3 * of_token
+
+
+def test_what_a_design_contains_by_its_modes():
+    names = ("drafts", "middles", "integers", "packs", "has_low_bits", "has_nibbles")
+    found = {
+        modes: "".join(str(int(getattr(TINY.replace(modes=modes), name))) for name in names)
+        for modes in MODE_SETS
+    }
+    assert list(found.values()) == ["111111", "000000", "100111", "010110", "001011"]
+    counts = {
+        modes: (design.lanes, design.tables, design.activations_per_beat, design.group_tiles)
+        for modes in MODE_SETS
+        for design in [TINY.replace(modes=modes)]
+    }
+    assert list(counts.values()) == [
+        (4, 4, 16, 4),
+        (1, 0, 4, 1),
+        (4, 4, 16, 4),
+        (1, 4, 4, 4),
+        (4, 0, 16, 4),
+    ]
