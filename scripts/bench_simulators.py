@@ -94,7 +94,7 @@ async def _start(context: Any, engine: Engine) -> None:
         for name, value in values.items():
             if name in dict(view.shape()):
                 context.set(view[name], value)
-    if design.drafts:
+    if design.packs:
         # Plain words need neither shifts nor records, and use every weight as it comes.
         for part in ("tiles", "play"):
             context.set(engine.jobs.payload[part].plain, 1)

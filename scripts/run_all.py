@@ -113,11 +113,11 @@ def synthesised(
     options: argparse.Namespace,
     step: Any,
 ) -> list[Area]:
-    """Areas of the design and, if it has DRAFT, of its FP16-only twin."""
+    """Areas of the design and, unless it is FP16-only, of its FP16-only twin."""
     known = find_known() if options.liberty else None
     libraries = [(known, constraint_for(known, synth_area.CONSTRAINTS))] if known else []
     emissions = [emission]
-    if parameters.drafts:
+    if parameters.has_low_bits:
         emissions.append(emit(parameters.verify_only(), folder / "verify_only"))
     jobs = [Job(each.verilog, each.top, Switches(), libraries) for each in emissions]
     step(f"synthesis with Yosys: {runs_of(jobs)} runs")

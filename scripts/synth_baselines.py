@@ -99,7 +99,7 @@ def run() -> None:
 
 def entries(design: Parameters) -> list[Entry]:
     """The FP16-only twin, the design, and all baselines of its rows and columns."""
-    ours = [design] if not design.drafts else [design.verify_only(), design]
+    ours = [design] if not design.has_low_bits else [design.verify_only(), design]
     result = [
         Entry(point, {mode: point.peak_macs_per_cycle(mode) for mode in point.modes})
         for point in ours

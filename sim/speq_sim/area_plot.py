@@ -135,7 +135,7 @@ def areas_of(synthesis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def label(area: Mapping[str, Any]) -> str:
     """What a design is called in plots and tables, on two lines."""
-    kind = "reconfigurable" if "draft" in area["design"]["modes"] else "FP16-only"
+    kind = "reconfigurable" if len(area["design"]["modes"]) > 1 else "FP16-only"
     return f"{kind}\n({area['design']['name']})"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speq.modes import MODES
 from speq_sim.area_plot import area_by_part, areas_of, label, plot_area
 
 __all__ = ["PLOT_NAME", "REPORT_NAME", "Report", "write_report"]
@@ -19,8 +20,7 @@ REPORT_NAME = "report.md"
 PLOT_NAME = "area_by_part.png"
 
 RUN_TITLES: dict[str, str] = {
-    "draft": "DRAFT",
-    "verify": "VERIFY",
+    **{mode: mode.upper() for mode in MODES},
     "changing": "mode changing on every tile",
 }
 
@@ -86,13 +86,16 @@ def write_report(
 
 
 def _design_section(design: Mapping[str, Any]) -> str:
+    drafting = {"draft", "qdraft"} & set(design["modes"])
+    packed = {"draft", "middle"} & set(design["modes"])
     rows = [
         ("array", f"{design['rows']} rows x {design['columns']} columns"),
         ("modes", ", ".join(mode.upper() for mode in design["modes"])),
-        ("draft lanes per PE", design["draft_lanes"] if "draft" in design["modes"] else "none"),
+        ("draft lanes per PE", design["draft_lanes"] if drafting else "none"),
+        ("draft activations", design["draft_activations"] if drafting else "none"),
         ("memory port", f"{design['port_words']} words of 16 bits per cycle"),
         ("tokens per tile", f"at most {design['tokens']}"),
-        ("code tables", design["family"] if "draft" in design["modes"] else "none"),
+        ("code tables", design["family"] if packed else "none"),
         ("results", design["result_format"].upper()),
         ("clock aimed at", f"{design['clock_mhz']:g} MHz"),
     ]
