@@ -29,9 +29,38 @@ class Mutant:
 
 
 _MULTIPLY = (
-    Mutant("high_brick_off_by_one", "multiply.py", "(0, 6, 6, 12)", "(0, 6, 6, 11)"),
-    Mutant("fourth_lane_off_by_one", "multiply.py", "4: (6, 6, 6, 6)", "4: (6, 6, 6, 5)"),
-    Mutant("lane_halves_swapped", "multiply.py", "2: (0, 6, 0, 6)", "2: (0, 6, 6, 0)", "two"),
+    Mutant("high_brick_off_by_one", "multiply.py", "2 * LOW_BITS)\n", "2 * LOW_BITS - 1)\n"),
+    Mutant(
+        "fourth_lane_off_by_one", "multiply.py", "(base,) * BRICKS", "(base,) * 3 + (base - 1,)"
+    ),
+    Mutant(
+        "lane_halves_swapped",
+        "multiply.py",
+        "PAIR_PLACES = (0, LOW_BITS, 0, LOW_BITS)",
+        "PAIR_PLACES = (0, LOW_BITS, LOW_BITS, 0)",
+        "two",
+    ),
+    Mutant(
+        "pairs_at_the_places_of_blocks",
+        "multiply.py",
+        "            block,\n            pairs,\n",
+        "            block,\n            block,\n",
+        "all_four",
+    ),
+    Mutant(
+        "blocks_at_the_places_of_pairs",
+        "multiply.py",
+        "            block,\n            pairs,\n",
+        "            pairs,\n            pairs,\n",
+        "all_four",
+    ),
+    Mutant(
+        "products_of_12_bits_too_high",
+        "multiply.py",
+        "parameters.draft_bits < 2 * LOW_BITS",
+        "parameters.draft_bits <= 2 * LOW_BITS",
+        "twelve",
+    ),
     Mutant(
         "negative_product_lacks_its_one",
         "multiply.py",
@@ -69,22 +98,22 @@ _COLUMN = (
     Mutant(
         "column_shift_ignored",
         "column.py",
-        "self.shifts[lane] if self.parameters.drafts else 0",
+        "self.shifts[lane] if self.parameters.packs else 0",
         "0",
     ),
     Mutant(
         "block_does_not_saturate",
         "column.py",
-        "(aligned[0] & ~aligned[1:].all())",
-        "aligned[0]",
+        "(kept[0] & ~kept[1:].all())",
+        "kept[0]",
     ),
     Mutant(
         "block_does_not_round",
         "column.py",
-        "aligned[1:] + (aligned[0] & ~aligned[1:].all())",
-        "aligned[1:]",
+        "kept[1:] + (kept[0] & ~kept[1:].all())",
+        "kept[1:]",
     ),
-    Mutant("block_takes_the_least", "column.py", "Mux(other > largest,", "Mux(other < largest,"),
+    Mutant("block_takes_the_least", "column.py", "Mux(b > a, b, a)", "Mux(b < a, b, a)"),
     Mutant("verify_heeds_all_lanes", "column.py", "Cat(flags[0], *rest)", "Cat(*flags)"),
     Mutant("zero_activation_missed", "column.py", "zero.eq(~significands[0].any())", "zero.eq(0)"),
     Mutant(
@@ -92,6 +121,48 @@ _COLUMN = (
         "column.py",
         "magnitude + (magnitude << 1)",
         "magnitude | (magnitude << 1)",
+    ),
+    Mutant(
+        "twelve_bits_do_not_round",
+        "column.py",
+        "(kept[0] & ~kept[1:].all())",
+        "(kept[0] & ~kept[1:].all() & (bits < PAIR_BITS))",
+        "two",
+    ),
+    Mutant(
+        "pair_takes_the_exponent_of_four",
+        "column.py",
+        "Mux(self._pairs, pairs[0], block)",
+        "block",
+        "all_four",
+    ),
+    Mutant(
+        "pair_of_fewer_bits",
+        "column.py",
+        "_rounded(m, places, PAIR_BITS)",
+        "Cat(Const(0, PAIR_BITS - 6), _rounded(m, places, 6))",
+        "all_four",
+    ),
+    Mutant(
+        "pair_takes_the_blocks_of_four",
+        "column.py",
+        "Mux(self._pairs, *both)",
+        "Mux(0, *both)",
+        "all_four",
+    ),
+    Mutant(
+        "flags_of_a_pair_not_shared",
+        "column.py",
+        "Cat(*flags[:2], *flags[:2])",
+        "Cat(*flags)",
+        "all_four",
+    ),
+    Mutant(
+        "flags_of_a_pair_side_by_side",
+        "column.py",
+        "Cat(*flags[:2], *flags[:2])",
+        "Cat(flags[0], flags[0], flags[1], flags[1])",
+        "all_four",
     ),
 )
 
@@ -111,7 +182,7 @@ _PE = (
         "Cat(exact.fraction, exact.exponent.any())",
         "Cat(exact.fraction, Const(1, 1))",
     ),
-    Mutant("draft_exponent", "pe.py", "Mux(self.draft, Const(1, 1), exp", "Mux(self.draft, 0, exp"),
+    Mutant("draft_exponent", "pe.py", "Const(1, 1), exponent)", "Const(0, 1), exponent)"),
     Mutant("activation_nan_dropped", "pe.py", "nan | self.operand.nans[lane] |", "nan |"),
     Mutant("infinity_times_zero", "pe.py", "nans[lane] | infinite & zero", "nans[lane]"),
     Mutant("weight_nan_dropped", "pe.py", "nan = special & exact.fraction.any() |", "nan ="),
@@ -124,13 +195,83 @@ _PE = (
     Mutant(
         "draft_zero_missed",
         "pe.py",
-        "Mux(self.draft, draft_zero, weight_zero)",
+        "Mux(nibbles, draft_zero, weight_zero)",
         "weight_zero",
         "two",
     ),
-    Mutant("nibbles_reversed", "pe.py", "drafts[lane]) for", "drafts[lanes - 1 - lane]) for"),
-    Mutant("beat_ignored", "pe.py", "word_select(self.beat,", "word_select(0 & self.beat,", "two"),
-    Mutant("draft_sign", "pe.py", "Mux(self.draft, draft.sign, exact.sign)", "exact.sign"),
+    Mutant(
+        "nibbles_reversed", "pe.py", "nibbles[first + lane]", "nibbles[first + lanes - 1 - lane]"
+    ),
+    Mutant("beat_ignored", "pe.py", "select(offered, self._part())", "offered[0]", "two"),
+    Mutant(
+        "draft_sign", "pe.py", "Mux(of_nibbles(self.kind), draft.sign, exact.sign)", "exact.sign"
+    ),
+    Mutant("nibbles_seen_as_nan", "pe.py", "special & ~nibbles", "special & 1"),
+    Mutant(
+        "draft_sign_of_one_lane",
+        "pe.py",
+        "Const(0, spare), draft.sign)",
+        "Const(0, spare + 1))",
+        "one",
+    ),
+    Mutant(
+        "middle_takes_the_other_byte",
+        "pe.py",
+        "self.kind.middle & ~self.part[0]",
+        "self.kind.middle & self.part[0]",
+        "all_four",
+    ),
+    Mutant("middle_of_the_lowest", "pe.py", "MIDPOINT = 0x80", "MIDPOINT = 0x00", "all_four"),
+    Mutant(
+        "middle_reads_the_low_byte",
+        "pe.py",
+        "Mux(self.kind.middle, MIDPOINT, low)",
+        "Mux(0, MIDPOINT, low)",
+        "all_four",
+    ),
+    Mutant(
+        "least_integer_is_zero",
+        "pe.py",
+        "draft.sign & ~draft.code.any()",
+        "Const(0, 1)",
+        "all_four",
+    ),
+    Mutant(
+        "integers_are_drafts",
+        "pe.py",
+        "Mux(self.kind.integer, integer, magnitude)",
+        "magnitude",
+        "all_four",
+    ),
+    Mutant(
+        "drafts_are_integers",
+        "pe.py",
+        "Mux(self.kind.integer, integer, magnitude)",
+        "integer",
+        "all_four",
+    ),
+    Mutant(
+        "pair_without_its_beat",
+        "pe.py",
+        "pair & (self.part[0] ^ (lane >> 1))",
+        "pair & (lane >> 1)",
+        "all_four",
+    ),
+    Mutant("pair_of_neighbours", "pe.py", "nibbles[lane ^ 2]", "nibbles[lane ^ 1]", "all_four"),
+    Mutant(
+        "pairs_in_blocks",
+        "pe.py",
+        "pair = self.kind.integer & ~self.kind.block",
+        "pair = self.kind.integer",
+        "all_four",
+    ),
+    Mutant(
+        "bricks_of_a_lane_apart",
+        "layouts.py",
+        "BRICK_LANES = (0, 2, 1, 3)",
+        "BRICK_LANES = (0, 1, 2, 3)",
+        "all_four",
+    ),
 )
 
 _SUM = (
@@ -201,29 +342,133 @@ _ROUND = (
     ),
     Mutant("infinity_sign", "round.py", "sign = specials.negative_infinity", "sign = negative"),
     Mutant("nan_loses_to_infinity", "round.py", "with m.If(nan):", "with m.If(nan & ~infinite):"),
-    Mutant("row_exponent_sign", "round.py", "unit - self.row_exponent", "unit + self.row_exponent"),
-    Mutant("draft_unit_of_four_lanes", "round.py", "4: -30", "4: -29"),
-    Mutant("draft_unit_of_two_lanes", "round.py", "2: -29", "2: -30", "two"),
+    Mutant("row_exponent_sign", "round.py", "eq(of_mode - (", "eq(of_mode + ("),
+    Mutant("block_unit", "round.py", "return -13 - bits", "return -12 - bits"),
+    Mutant("draft_unit", "round.py", "DRAFT_FRACTION_BITS = 5", "DRAFT_FRACTION_BITS = 4", "two"),
+    Mutant("integer_unit_as_of_drafts", "round.py", 'if mode == "draft" else 0', "", "all_four"),
+    Mutant(
+        "pair_unit_as_of_blocks", "round.py", "= PAIR_BITS", "= parameters.draft_bits", "all_four"
+    ),
+    Mutant(
+        "pair_unit_in_one_lane",
+        "round.py",
+        'case "qverify" if parameters.lanes > 1:',
+        'case "qverify":',
+        "all_one",
+    ),
+    Mutant(
+        "pairs_have_the_unit_of_blocks",
+        "round.py",
+        "self.kind.integer & self.kind.block)",
+        "self.kind.integer)",
+        "all_four",
+    ),
+    Mutant(
+        "integers_have_the_unit_of_drafts",
+        "round.py",
+        '("qdraft", self.kind.integer & self.kind.block)',
+        '("draft", self.kind.integer & self.kind.block)',
+        "all_four",
+    ),
 )
 
-_LOADING = (
+_DECODING = (
     Mutant(
         "decoder_table_ignored",
         "decode.py",
-        "Cat(index, self.table)",
-        "Cat(index, Const(0, len(self.table)))",
+        "Cat(slot, code, table)",
+        "Cat(slot, code, Const(0, len(table)))",
     ),
     Mutant("plain_words_decoded", "decode.py", "self.word & self.plain", "pattern & self.plain"),
     Mutant(
-        "plain_flag_ignored", "loader.py", "packed.eq(~draft & ~header.plain)", "packed.eq(~draft)"
+        "middle_sign",
+        "decode.py",
+        "Const(0, 1), self.weight.sign)",
+        "Const(0, 2))",
+        "all_four",
+    ),
+    Mutant(
+        "middle_code_and_slot",
+        "decode.py",
+        "self.weight.slot, self.weight.code",
+        "self.weight.slot ^ 1, self.weight.code",
+        "all_four",
+    ),
+    Mutant(
+        "plain_flag_ignored",
+        "unpack.py",
+        "self.verify & ~self.plain | middle",
+        "self.verify | middle",
     ),
     Mutant(
         "draft_words_decoded",
-        "loader.py",
-        "packed.eq(~draft & ~header.plain)",
-        "packed.eq(~header.plain)",
+        "unpack.py",
+        "self.verify & ~self.plain | middle",
+        "~self.plain | middle",
     ),
-    Mutant("tables_of_the_first_row", "loader.py", "g * words // columns +", "0 * g +"),
+    Mutant(
+        "middle_words_not_decoded",
+        "unpack.py",
+        "self.verify & ~self.plain | middle",
+        "self.verify & ~self.plain",
+        "all_four",
+    ),
+    Mutant("tables_of_the_first_row", "unpack.py", "g * words // columns +", "0 * g +"),
+    Mutant(
+        "tables_of_the_first_group", "unpack.py", "self.group | middle", "self.group", "all_one"
+    ),
+    Mutant(
+        "tables_of_the_second_group",
+        "unpack.py",
+        '"half", self.group)',
+        '"half", self.group | 1)',
+        "all_one",
+    ),
+    Mutant(
+        "middle_groups_swapped", "unpack.py", "if bus % 2 else", "if not bus % 2 else", "all_four"
+    ),
+    Mutant(
+        "middle_half_of_the_second_group",
+        "unpack.py",
+        "weight.eq(word[:BYTE_BITS])",
+        "weight.eq(word[BYTE_BITS:])",
+        "all_four",
+    ),
+    Mutant(
+        "middle_in_the_low_byte_only",
+        "unpack.py",
+        "Cat(byte, byte)",
+        "Cat(byte, Const(0, 8))",
+        "all_four",
+    ),
+    Mutant(
+        "draft_weights_of_the_next_word",
+        "unpack.py",
+        "word_select(index,",
+        "word_select((index + 1) % len(self.words),",
+    ),
+    Mutant(
+        "draft_weight_in_the_low_nibble_only",
+        "unpack.py",
+        "nibble.replicate(DRAFTS_PER_WORD)",
+        "nibble",
+    ),
+    Mutant(
+        "draft_weights_in_verify",
+        "unpack.py",
+        "self.transfer.as_value() & mask",
+        "self.transfer.as_value()",
+    ),
+    Mutant(
+        "words_as_they_are_in_nibbles",
+        "unpack.py",
+        "word & self.verify.replicate(WORD_BITS)",
+        "word",
+        "qspec",
+    ),
+)
+
+_LOADING = (
     Mutant(
         "load_group_off_by_one",
         "loader.py",
@@ -234,31 +479,62 @@ _LOADING = (
     Mutant(
         "nibble_enables_reversed",
         "loader.py",
-        "for nibble in nibbles",
-        "for nibble in nibbles[::-1]",
+        "nibbles & is_part[nibble]",
+        "nibbles & is_part[3 - nibble]",
     ),
-    Mutant("all_nibbles_enabled", "loader.py", "(group | nibble)", "(group | draft)"),
-    Mutant("enables_of_the_next_group", "loader.py", "in groups\n", "in groups[1:] + groups[:1]\n"),
-    Mutant("enables_of_every_block", "loader.py", "take & (block == number)", "take", "two"),
-    Mutant("draft_counts_as_verify", "loader.py", "(last_part | draft)", "last_part", "two"),
-    Mutant("quarters_end_with_their_first_block", "loader.py", "(last_block | ~draft)", "1", "two"),
+    Mutant("all_nibbles_enabled", "loader.py", "nibbles & is_part[nibble]", "nibbles"),
     Mutant(
-        "draft_weights_of_the_next_word",
+        "enables_of_the_next_group",
         "loader.py",
-        "drafts.word_select(index,",
-        "drafts.word_select((index + 1) % len(self.words),",
+        "verify & is_part[group]",
+        "verify & is_part[(group + 1) % 4]",
+    ),
+    Mutant("enables_of_every_block", "loader.py", "take & (block == number) &", "take &", "two"),
+    Mutant("draft_counts_as_verify", "loader.py", "nibbles | part[1] & (", "part[1] & (", "two"),
+    Mutant(
+        "quarters_end_with_their_first_block",
+        "loader.py",
+        "last_block & (nibbles | part[1])",
+        "(nibbles | part[1])",
+        "two",
     ),
     Mutant(
-        "draft_weight_in_the_low_nibble_only",
+        "tile_ends_with_a_block",
         "loader.py",
-        "nibble.replicate(DRAFTS_PER_WORD)",
-        "nibble",
+        "take & last_block & part.all()",
+        "take & part.all()",
+        "two",
     ),
     Mutant(
-        "draft_weights_in_verify",
+        "middle_pairs_not_counted",
         "loader.py",
-        "& draft.replicate(self.parameters.port_bits)",
-        "",
+        "middle | part[0] & (verify | last_block)",
+        "part[0] & (verify | last_block)",
+        "all_four",
+    ),
+    Mutant(
+        "middle_blocks_not_counted",
+        "loader.py",
+        "part[1] & (middle | part[0])",
+        "part[1] & part[0]",
+        "all_four",
+    ),
+    Mutant(
+        "middle_bytes_and_pairs_swapped",
+        "loader.py",
+        "is_part[group & 2 | nibble >> 1]",
+        "is_part[nibble & 2 | group >> 1]",
+        "all_four",
+    ),
+    Mutant(
+        "middle_loads_one_nibble",
+        "loader.py",
+        "is_part[group & 2 | nibble >> 1]",
+        "is_part[group & 2 | nibble & 1]",
+        "all_four",
+    ),
+    Mutant(
+        "middle_byte_is_a_group", "loader.py", "Cat(part[0] & ~middle,", "Cat(part[0],", "all_one"
     ),
     Mutant(
         "one_bus_for_all_groups",
@@ -291,8 +567,8 @@ _LOADING = (
     Mutant(
         "loads_without_a_transfer",
         "loader.py",
-        "take & (block == number)",
-        "self.tiles.valid & (block == number)",
+        "take & (block == number) &",
+        "self.tiles.valid & (block == number) &",
     ),
     Mutant(
         "first_word_for_all_columns",
@@ -321,7 +597,32 @@ _CONTROL = (
     ),
     Mutant("emits_every_part", "sequencer.py", "header.last & last_part", "header.last", "two"),
     Mutant(
-        "verify_has_parts", "sequencer.py", "(header.mode == Mode.VERIFY) | (part", "(part", "two"
+        "beats_of_any_mode",
+        "sequencer.py",
+        "(header.mode == Mode[mode.upper()]) & (part == end)",
+        "part == end",
+        "two",
+    ),
+    Mutant(
+        "drafts_of_integers_are_pairs",
+        "sequencer.py",
+        '"block": ("draft", "qdraft")',
+        '"block": ("draft",)',
+        "all_four",
+    ),
+    Mutant(
+        "pairs_are_exact",
+        "sequencer.py",
+        '"integer": ("qdraft", "qverify")',
+        '"integer": ("qdraft",)',
+        "all_four",
+    ),
+    Mutant(
+        "middle_is_verify",
+        "sequencer.py",
+        '"middle": ("middle",)',
+        '"middle": ("qverify",)',
+        "all_four",
     ),
     Mutant("swap_without_transfer", "sequencer.py", "swap.eq(take & ~running)", "swap.eq(take)"),
     Mutant("swap_one_cycle_late", "array.py", "m.d.comb += row.swap", "m.d.sync += row.swap"),
@@ -344,20 +645,20 @@ _CONTROL = (
     Mutant(
         "mode_of_the_wrong_stage",
         "array.py",
-        'row.draft.eq(stages["columns"].o.payload.draft)',
-        'row.draft.eq(stages["multiply"].o.payload.draft)',
+        "row.kind.eq(beat.kind)",
+        'row.kind.eq(stages["multiply"].o.payload.kind)',
     ),
     Mutant(
         "column_mode_a_beat_late",
         "array.py",
-        "column.draft.eq(draft)",
-        "column.draft.eq(stage.o.payload.draft)",
+        "column.kind.eq(kind)",
+        "column.kind.eq(stage.o.payload.kind)",
     ),
     Mutant(
         "unit_of_the_wrong_stage",
         "array.py",
-        "draft_result.eq(total.draft)",
-        'draft_result.eq(stages["reduce"].o.payload.draft)',
+        "row.result_kind.eq(total.kind)",
+        'row.result_kind.eq(stages["reduce"].o.payload.kind)',
     ),
     Mutant(
         "row_exponent_off_by_one_stage",
@@ -398,8 +699,8 @@ _CONTROL = (
     Mutant(
         "part_of_the_wrong_stage",
         "array.py",
-        'stages["columns"].o.payload.part',
-        'stages["multiply"].o.payload.part',
+        "row.part.eq(beat.part)",
+        'row.part.eq(stages["multiply"].o.payload.part)',
         "two",
     ),
     Mutant(
@@ -412,6 +713,6 @@ _CONTROL = (
 
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for mutant in (*_MULTIPLY, *_COLUMN, *_PE, *_SUM, *_ROUND, *_LOADING, *_CONTROL)
+    for mutant in (*_MULTIPLY, *_COLUMN, *_PE, *_SUM, *_ROUND, *_DECODING, *_LOADING, *_CONTROL)
 }
 """All faults by name, in the order of the data path."""

@@ -1,4 +1,4 @@
-"""A fast bench that every planted fault must fail: small designs, both modes, every stall.
+"""A fast bench that every planted fault must fail: small designs, every mode, every stall.
 
 Jobs and expected results are made once, from the unchanged package. A mutant is emitted by a child
 process from a changed copy of the package, and played by another: neither can spoil this one.
@@ -19,7 +19,7 @@ import numpy as np
 
 import speq
 from speq.formats import family
-from speq.parameters import Parameters
+from speq.parameters import MODES, Parameters
 from speq_sim.benches.cases import STREAMS
 from speq_sim.benches.compiled import Compiled, CompiledError
 from speq_sim.benches.payload import Design
@@ -53,12 +53,42 @@ DESIGNS: dict[str, Parameters] = {
             draft_lanes=1,
             family="bsfp",
         ),
+        Parameters(name="all_four", rows=4, columns=2, port_words=1, tokens=2, modes=MODES),
+        Parameters(
+            name="all_one",
+            rows=8,
+            columns=1,
+            port_words=1,
+            tokens=2,
+            modes=MODES,
+            draft_lanes=1,
+            result_format="fp16",
+        ),
+        Parameters(
+            name="twelve",
+            rows=4,
+            columns=1,
+            port_words=1,
+            tokens=2,
+            modes=MODES,
+            draft_activations="bfp12",
+            family="bsfp",
+        ),
+        Parameters(
+            name="qspec",
+            rows=4,
+            columns=2,
+            port_words=2,
+            tokens=2,
+            modes=("verify", "qdraft", "qverify"),
+        ),
         Parameters(name="verify", rows=2, columns=3, port_words=3, tokens=2, modes=("verify",)),
     )
 }
 """Every number of lanes and both result formats; a port of part of a row, of one row and of two;
 one and two blocks of groups; draft values that are zero (``speq``, ``bsfp``), and several tables
-(``fitted-4``)."""
+(``fitted-4``); five modes, with draft activations of 6, 11 and 12 bits; a design without packed
+words."""
 
 PAUSES: tuple[Mapping[str, float], ...] = (
     {},
@@ -220,7 +250,7 @@ def _jobs(parameters: Parameters) -> list[Job]:
         for _ in range(4)
         for kind in KINDS
         for mode in parameters.modes
-        for plain in ((False, True) if parameters.drafts and mode == "verify" else (None,))
+        for plain in ((False, True) if parameters.packs and mode == "verify" else (None,))
     ]
     for index in range(80):
         mode = parameters.modes[index % len(parameters.modes)]
@@ -236,9 +266,8 @@ def _jobs(parameters: Parameters) -> list[Job]:
         )
     jobs += random_jobs(random, parameters, 40)
     jobs.append(_infinities_against_sums(parameters))
-    if parameters.drafts:
-        jobs.append(_infinities_in_draft(random, parameters))
-    else:
+    jobs += _infinities_before_nibbles(random, parameters)
+    if not parameters.has_low_bits:
         largest = np.full((1, 1 << 16), 65504, np.float16)
         jobs += [Job.plain(largest, largest), Job.plain(largest, -largest)]
     return jobs
@@ -255,13 +284,21 @@ def _infinities_against_sums(parameters: Parameters) -> Job:
     return Job.plain(weights, activations)
 
 
-def _infinities_in_draft(random: np.random.Generator, parameters: Parameters) -> Job:
-    """One infinity per token, in every place, before random draft weights."""
-    depth = parameters.tile_depth("draft")
-    activations = random.standard_normal((depth, depth)).astype(np.float16)
-    np.fill_diagonal(activations, np.inf)
-    nibbles = random.integers(0, 16, (8 * parameters.rows, depth), np.uint8)
-    return Job.draft(nibbles, activations, family(parameters.family))
+def _infinities_before_nibbles(random: np.random.Generator, parameters: Parameters) -> list[Job]:
+    """One infinity per token, in every place, before random weights of 4 bits, in every mode."""
+    jobs = []
+    for mode in parameters.modes:
+        if parameters.weights_per_word(mode) < 4:
+            continue
+        depth = parameters.tile_depth(mode)
+        activations = random.standard_normal((depth, depth)).astype(np.float16)
+        np.fill_diagonal(activations, np.inf)
+        nibbles = random.integers(0, 16, (8 * parameters.rows, depth), np.uint8)
+        if mode == "draft":
+            jobs.append(Job.draft(nibbles, activations, family(parameters.family)))
+        else:
+            jobs.append(Job.integer(nibbles, activations, verify=mode == "qverify"))
+    return jobs
 
 
 def _failure(verilog: Path, work: Mapping[str, Any]) -> str:
