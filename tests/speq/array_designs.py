@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from speq import emission
-from speq.parameters import PRESETS, Parameters
+from speq.parameters import MODES, PRESETS, Parameters
 
 TINY = PRESETS["tiny"]
+QSPEC = ("verify", "qdraft", "qverify")
 
 DESIGNS: dict[str, Parameters] = {
     design.name: design
@@ -51,11 +52,69 @@ DESIGNS: dict[str, Parameters] = {
             result_format="fp16",
         ),
         PRESETS["small"],
+        TINY.replace(name="all_4", modes=MODES),
+        Parameters(
+            name="all_2", rows=4, columns=4, port_words=2, tokens=3, modes=MODES, draft_lanes=2
+        ),
+        Parameters(
+            name="all_1",
+            rows=8,
+            columns=2,
+            port_words=4,
+            tokens=2,
+            modes=MODES,
+            draft_lanes=1,
+            result_format="fp16",
+        ),
+        Parameters(
+            name="bfp8",
+            rows=4,
+            columns=2,
+            port_words=1,
+            tokens=2,
+            modes=MODES,
+            draft_activations="bfp8",
+            family="fitted-8",
+        ),
+        Parameters(
+            name="bfp12",
+            rows=4,
+            columns=5,
+            port_words=5,
+            tokens=3,
+            modes=MODES,
+            draft_activations="bfp12",
+            family="speq",
+        ),
+        Parameters(name="qspec", rows=8, columns=3, port_words=6, tokens=3, modes=QSPEC),
+        Parameters(
+            name="qspec_1",
+            rows=4,
+            columns=2,
+            port_words=2,
+            tokens=1,
+            modes=QSPEC,
+            draft_lanes=1,
+            result_format="fp16",
+        ),
+        Parameters(
+            name="middle",
+            rows=4,
+            columns=4,
+            port_words=2,
+            tokens=3,
+            modes=("verify", "middle"),
+            family="fitted-8",
+        ),
     )
 }
 """Every number of lanes, both result formats, FP16-only designs, arrays that are not square or not
-powers of two, ports of one word, of one row, of two and of the whole tile, one token, one row, one
-PE."""
+powers of two, ports of one word, of part of a row, of one row, of two and of the whole tile, one
+token, one row, one PE; all modes with every number of lanes and every format of draft activations,
+QSpec's and MIDDLE by themselves."""
+
+COMPILED = ("all_2", "bfp8", "bfp12", "qspec", "qspec_1", "middle")
+"""Designs whose results are compared compiled alone, by ``test_array_soak``."""
 
 
 def random_of(*labels: object) -> np.random.Generator:

@@ -25,9 +25,12 @@ def _work(parameters: Parameters) -> dict[str, Work]:
     full = parameters.tokens
     work = {mode: [(mode, full)] * TILES for mode in parameters.modes}
     work["one_token"] = [(parameters.modes[-1], 1)] * TILES
-    if parameters.drafts:
-        work["changing"] = [("draft", full), ("verify", full)] * (TILES // 2)
-        work["changing_one_token"] = [("draft", 1), ("verify", 1)] * (TILES // 2)
+    if parameters.has_low_bits:
+        # Drafts first, so that the last tile of a round is one of VERIFY.
+        turns = parameters.modes[::-1]
+        rounds = TILES // len(turns)
+        work["changing"] = [(mode, full) for mode in turns] * rounds
+        work["changing_one_token"] = [(mode, 1) for mode in turns] * rounds
         work["at_random"] = [
             (str(random.choice(parameters.modes)), int(random.integers(1, full + 1)))
             for _ in range(TILES)
@@ -78,10 +81,16 @@ def test_tiles_take_the_longer_of_loading_and_computing(name: str, tmp_path: Pat
         assert span == predicted_span(parameters, tiles), label
 
 
-@pytest.mark.parametrize("name", ["small", "edge"])
-def test_larger_arrays_keep_the_same_time(name: str, tmp_path: Path) -> None:
-    """The same, compiled: interpreted, these arrays would take minutes."""
-    parameters = PRESETS[name]
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("small", "edge", "all_4", "all_1"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "middle", "qspec")),
+    ],
+)
+def test_more_arrays_keep_the_same_time(name: str, tmp_path: Path) -> None:
+    """The same, compiled: interpreted, larger arrays would take minutes."""
+    parameters = (PRESETS | DESIGNS)[name]
     compiled = Compiled(*emit(parameters, tmp_path), tmp_path / "build")
     for label, tiles in _work(parameters).items():
         work = job_payloads(compiled.design, parameters, _jobs(parameters, tiles))
@@ -113,3 +122,27 @@ def test_draft_does_four_macs_per_element_and_cycle(tmp_path: Path) -> None:
         rates[label] = macs / played.span(label, "activations")
     elements = parameters.multipliers
     assert rates == {"verify": elements, "draft": 4 * elements, "changing": 2.5 * elements}
+
+
+def test_five_modes_keep_every_element_busy(tmp_path: Path) -> None:
+    """Changing to another of five modes on every tile, an array takes a beat in every cycle."""
+    parameters = DESIGNS["all_4"]
+    compiled = Compiled(*emit(parameters, tmp_path), tmp_path / "build")
+    work = _work(parameters)
+    rates = {}
+    for label in (*parameters.modes, "changing"):
+        payloads = job_payloads(compiled.design, parameters, _jobs(parameters, work[label]))
+        beats = compiled.play(payloads, len(payloads["results"])).counts["activations"]
+        span = beats["last_cycle"] - beats["first_cycle"] + 1
+        assert span == beats["transfers"], label
+        inputs = sum(parameters.tile_depth(mode) * tokens for mode, tokens in work[label])
+        rates[label] = parameters.rows * inputs / span / parameters.multipliers
+    # Of each five tiles: 1 + 4 + 2 + 4 + 4 weights of a word in 1 + 1 + 2 + 1 + 2 beats of a token.
+    assert rates == {
+        "verify": 1,
+        "draft": 4,
+        "middle": 1,
+        "qdraft": 4,
+        "qverify": 2,
+        "changing": 15 / 7,
+    }

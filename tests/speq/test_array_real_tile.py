@@ -45,6 +45,18 @@ def test_all_runs_of_tiny(tmp_path, simulator):
     assert all(run["activation_port_busy"] == 1 for run in runs.values())
 
 
+def test_all_runs_of_five_modes(tmp_path):
+    parameters = DESIGNS["all_4"]
+    figures = _simulate(parameters, _tile(parameters, 8, 64), tmp_path, simulator=COMPILED)
+    assert figures["bit_exact"]
+    runs = figures["runs"]
+    assert sorted(runs) == sorted([*parameters.modes, "changing", "grouped"])
+    rates = {mode: runs[mode]["macs_per_cycle"] for mode in parameters.modes}
+    assert rates == {"verify": 16, "draft": 64, "middle": 16, "qdraft": 64, "qverify": 32}
+    assert runs["changing"]["cycles_lost_to_mode_changes"] == 0
+    assert all(run["activation_port_busy"] == 1 for run in runs.values())
+
+
 def test_one_mode_and_a_shape_that_fills_no_tile(tmp_path):
     figures = _simulate(TINY, _tile(TINY, 7, 45), tmp_path, modes=["draft"], waves=True)
     assert list(figures["runs"]) == ["draft"]

@@ -10,11 +10,28 @@ from speq_sim.benches.cases import STREAMS
 from speq_sim.benches.compiled import Compiled
 from speq_sim.benches.stimuli import job_payloads, random_jobs
 
-JOBS = {"halves": 300, "odd": 300, "small": 80}
+JOBS = {
+    "halves": 300,
+    "odd": 300,
+    "small": 80,
+    "all_4": 200,
+    "all_2": 200,
+    "all_1": 200,
+    "bfp12": 150,
+    "qspec": 200,
+    "bfp8": 300,
+    "qspec_1": 300,
+    "middle": 300,
+}
 """Random jobs by design; three rounds of them take some seconds."""
 
+SLOW = ("bfp8", "qspec_1", "middle")
+"""What sets these apart is in the other designs, too."""
 
-@pytest.mark.parametrize("name", JOBS)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in JOBS]
+)
 def test_many_jobs(name: str, tmp_path: Path) -> None:
     parameters = DESIGNS[name]
     verilog, side_car = emit(parameters, tmp_path)

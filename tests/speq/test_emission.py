@@ -18,7 +18,7 @@ from array_designs import random_of
 
 from speq import emission
 from speq.emission import LATENCY, emit
-from speq.parameters import PRESETS, Parameters
+from speq.parameters import MODES, PRESETS, Parameters
 from speq.yosys import YosysError, run_yosys
 from speq_sim.benches.compiled import Compiled
 from speq_sim.benches.simulators import lint
@@ -33,8 +33,11 @@ DESIGNS = {
     "verify_only": TINY.verify_only(),
     "one_token": TINY.replace(tokens=1, family="speq", result_format="fp16"),
     "wide_port": TINY.replace(rows=8, columns=3, port_words=6, draft_lanes=2),
+    "all_modes": TINY.replace(modes=MODES),
+    "qspec": TINY.replace(modes=("verify", "qdraft", "qverify"), draft_lanes=1),
 }
-"""Every number of lanes, both formats, one token and one table, a port of more than one row."""
+"""Every number of lanes, both formats, one token and one table, a port of more than one row, all
+modes, and a design without packed words."""
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,9 @@ def test_every_pe_has_the_one_multiplier(design):
     assert count[f"{top}_multiplier"] == count[f"{top}_pe"] == parameters.multipliers
     assert count[f"{top}_row"] == count[f"{top}_round"] == parameters.rows
     assert count[f"{top}_column"] == parameters.columns
-    assert count[f"{top}_decoder"] == (parameters.port_words if parameters.drafts else 0)
+    assert count[f"{top}_decoder"] == (parameters.port_words if parameters.packs else 0)
+    assert count[f"{top}_middle_decoder"] == (parameters.port_words if parameters.middles else 0)
+    assert count[f"{top}_unpacker"] == (1 if len(parameters.modes) > 1 else 0)
     pe = modules_of(design.verilog)[f"{top}_pe"]
     assert len(re.findall(rf"^  {top}_multiplier \S+ \($", pe, flags=re.MULTILINE)) == 1
     # A position in a word is an index times a constant; no other product is spelt "*".
@@ -140,6 +145,18 @@ def test_a_larger_array_has_more_instances_and_no_more_modules(emitted, tmp_path
     assert larger.verilog.stat().st_size < 1.2 * small.files.verilog.stat().st_size
 
 
+def test_modes_that_are_not_built_in_leave_nothing(emitted):
+    qspec, drafts = emitted("qspec").verilog, emitted("tiny").verilog
+    assert not re.search(r"shift[s_]|table|plain|row_exponent|middle|_decoder", _ports(qspec))
+    assert not re.search("middle|integer", _ports(drafts))
+    assert list(emitted("qspec").side_car["derived"]["modes"]) == ["verify", "qdraft", "qverify"]
+
+
+def _ports(verilog):
+    """Names of all modules and their ports."""
+    return "\n".join(re.findall(r"^(?:  (?:input|output) .*?|module )(\w+)", verilog, re.MULTILINE))
+
+
 def test_a_design_without_draft_leaves_it_out(emitted):
     design = emitted("verify_only")
     top = design.files.top
@@ -149,7 +166,8 @@ def test_a_design_without_draft_leaves_it_out(emitted):
         for body in modules_of(design.verilog).values()
         for port in re.findall(r"^  (?:input|output) .*?(\S+);$", body, flags=re.MULTILINE)
     }
-    assert not {p for p in ports if re.search("draft|mode|shift|table|plain|row_exponent", p)}
+    words = "draft|mode|shift|table|plain|row_exponent|kind|part|middle|nibble"
+    assert not {p for p in ports if re.search(words, p)}
     streams = design.side_car["streams"]
     assert list(streams["tiles"]["fields"]) == ["first", "last", "last_token"]
     assert list(streams["activations"]["fields"]) == ["values"]
@@ -237,13 +255,13 @@ def test_payloads_have_the_widths_of_the_manual(design):
     p = Parameters(**design.side_car["parameters"])
     token = (p.tokens - 1).bit_length()
     tables = max(p.tables - 1, 0).bit_length()
-    draft = 1 if p.drafts else 0
-    lanes = p.draft_lanes if p.drafts else 1
+    low, packs = len(p.modes) > 1, bool({"draft", "middle"} & set(p.modes))
+    lanes = p.draft_lanes if {"draft", "qdraft"} & set(p.modes) else 1
     result = {"fp32": 32, "fp16": 16}[p.result_format]
     assert {name: stream["bits"] for name, stream in design.side_car["streams"].items()} == {
-        "tiles": draft * (2 + p.rows * (tables + 7)) + 2 + token,
+        "tiles": 3 * low + packs * (1 + p.rows * (tables + 7)) + 2 + token,
         "weights": 16 * p.port_words,
-        "activations": p.columns * lanes * (16 + 4 * draft),
+        "activations": p.columns * lanes * (16 + 4 * packs),
         "results": p.rows * result + token + 1,
     }
 
@@ -268,8 +286,9 @@ def test_the_side_car_restates_the_parameters(design):
     assert side_car["latency"] == {**dict.fromkeys(STAGES, 1), "total": 5}
 
 
-def test_latencies_are_those_of_a_simulation(emitted, tmp_path):
-    design, parameters = emitted("lanes_1"), DESIGNS["lanes_1"]
+@pytest.mark.parametrize("name", ["lanes_1", "all_modes"])
+def test_latencies_are_those_of_a_simulation(name, emitted, tmp_path):
+    design, parameters = emitted(name), DESIGNS[name]
     compiled = Compiled(design.files.verilog, design.files.side_car, tmp_path)
     random = random_of("latency")
     for mode in parameters.modes:
