@@ -130,10 +130,10 @@ _COLUMN = (
         "two",
     ),
     Mutant(
-        "pair_takes_the_exponent_of_four",
+        "pair_takes_the_first_exponent",
         "column.py",
         "Mux(self._pairs, pairs[0], block)",
-        "block",
+        "Mux(self._pairs, exponents[0], block)",
         "all_four",
     ),
     Mutant(
