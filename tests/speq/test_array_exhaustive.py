@@ -56,7 +56,7 @@ def _play(compiled: Compiled, parameters: Parameters, job: Job) -> None:
 
 @pytest.mark.parametrize("lanes", [4, 2, 1])
 def test_every_code_times_every_activation(lanes: int, tmp_path: Path) -> None:
-    """Draft weights, and INT4 weights in both modes: each in company, draft weights also alone."""
+    """Draft weights, alone and in company."""
     parameters, compiled = _emit(lanes, tmp_path)
     random = random_of("exhaustive", lanes)
     code = family(parameters.family)
@@ -71,11 +71,22 @@ def test_every_code_times_every_activation(lanes: int, tmp_path: Path) -> None:
         *(Job.draft(same, _alone(lane).view(np.float16), code) for lane in alone),
         Job.draft(mixed, finite, code),
         Job.draft(mixed, anything, code, shifts=shifts, row_exponents=exponents),
-        Job.integer(mixed, finite, verify=False),
-        Job.integer(mixed, anything, verify=True),
     ]
     for job in jobs:
         _play(compiled, parameters, job)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [4, 2, 1])
+def test_every_integer_times_every_activation(lanes: int, tmp_path: Path) -> None:
+    """INT4 weights in both modes. (In the fast suite: ``test_product_stage``.)"""
+    parameters, compiled = _emit(lanes, tmp_path)
+    random = random_of("integers", lanes)
+    mixed = (CODES[:, None] + np.array([0, 5, 10, 15], np.uint8)) % 16
+    for finite in (True, False):
+        activations = _in_company(random, finite).view(np.float16)
+        for verify in (True, False):
+            _play(compiled, parameters, Job.integer(mixed, activations, verify=verify))
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ def _check_lanes(
     assert np.array_equal(got, want << place_of(circuit.parameters))
 
 
-@pytest.mark.parametrize("mode", ["draft", "qdraft"])
+@pytest.mark.parametrize("mode", ["draft", pytest.param("qdraft", marks=pytest.mark.slow)])
 def test_every_pair_of_lanes(mode: str, tmp_path: Path) -> None:
     """Four lanes of 6 bits: any two take all their values together, the others random ones."""
     circuit = Bricks(DESIGNS["4" if mode == "draft" else "qspec_4"], tmp_path)
@@ -89,7 +89,11 @@ def test_every_pair_of_lanes(mode: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["draft", "qdraft", "qverify"])
 @pytest.mark.parametrize(
-    "name", ["2", "all_2", "all_4", "bfp12", pytest.param("bfp8", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("2", "all_4"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "bfp8", "bfp12")),
+    ],
 )
 def test_every_product_of_a_lane(name: str, mode: str, tmp_path: Path) -> None:
     """Each lane takes every nibble with every magnitude, beside lanes of random ones."""

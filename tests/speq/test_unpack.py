@@ -27,7 +27,13 @@ def _circuit(name: str, folder: Path) -> tuple[Parameters, Circuit]:
     return parameters, Circuit(verilog_from_rtlil(design_rtlil(block)), module_name(block), folder)
 
 
-@pytest.mark.parametrize("name", TABLE_NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("bsfp", "fitted-4") else pytest.param(name, marks=pytest.mark.slow)
+        for name in TABLE_NAMES
+    ],
+)
 def test_every_transfer_under_every_table(name: str, tmp_path: Path) -> None:
     """All 65,536 words: as one weight, plain or packed, as two of 8 bits, as four of 4 bits."""
     parameters, circuit = _circuit(name, tmp_path)
