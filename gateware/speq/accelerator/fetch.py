@@ -24,9 +24,10 @@ _CACHE = 0b0011
 
 def fifo_beats(parameters: Parameters, plane: Plane) -> int:
     """AXI beats that a plane's FIFO holds; with them, no plane holds up the others."""
+    # MIDDLE takes half of its beats from the middle plane, VERIFY a quarter.
     bursts = {
         Plane.DRAFT: max(parameters.outstanding, 2),
-        Plane.MIDDLE: max(parameters.outstanding // 2, 2),
+        Plane.MIDDLE: max(parameters.outstanding // 2 + parameters.middles, 2),
         Plane.LOW: max(parameters.outstanding, 4),
     }
     return bursts[plane] * parameters.longest_burst

@@ -180,9 +180,7 @@ def _identity(parameters: Parameters) -> Iterator[Register]:
             _constant("address_bits", 8, p.address_bits, "width of memory addresses", 8),
             _constant("tables", 8, p.tables, "code tables, 0 if FP16-only", 16),
             _constant("result_words", 4, p.result_bits // WORD_BITS, "16-bit words per result", 24),
-            _constant(
-                "draft_bits", 4, bits, "magnitude bits in DRAFT and QDRAFT", 28
-            ),
+            _constant("draft_bits", 4, bits, "magnitude bits in DRAFT and QDRAFT", 28),
         ),
         "further parameters",
     )

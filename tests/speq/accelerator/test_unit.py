@@ -13,6 +13,7 @@ from speq.formats import family, pack
 from speq.formats.image import Extent
 from speq.formats.int4 import Int4Tensor, quantise_int4
 from speq.formats.packing import PackedTensor
+from speq.modes import INTEGER_MODES
 from speq.parameters import MODES, PRESETS, ParameterError, Parameters
 from speq_sim.benches.accelerator.plan import IDEAL, Memory, Plan, Round, Step
 from speq_sim.benches.accelerator.running import carry_out
@@ -30,7 +31,6 @@ DESIGNS = {
     "wide_port": Parameters(rows=4, columns=16, port_words=16, tokens=1, activation_values=2048),
     "verify_only": TINY.verify_only(),
     "all_modes": TINY.replace(modes=MODES),
-    "all_modes_two_lanes": TINY.replace(modes=MODES, draft_lanes=2, tokens=3),
     "all_modes_one_lane": TINY.replace(modes=MODES, draft_lanes=1, outstanding=1),
     "all_modes_narrow": Parameters(
         modes=MODES,
@@ -40,8 +40,9 @@ DESIGNS = {
         tokens=2,
         activation_values=1024,
         burst_beats=4,
-        draft_activations="bfp8",
+        draft_lanes=2,
     ),
+    "middle_alone": TINY.replace(modes=("verify", "middle"), tokens=2),
 }
 """Every number of lanes with two modes and with all, both formats, one token, records of part of a
 beat and of several."""
@@ -171,6 +172,28 @@ def test_the_next_jobs_weights_are_fetched_while_this_one_works(tmp_path):
     # Every further job takes its own beats, and the latency of none of its bursts.
     for more, fewer in zip(cycles[1:], cycles, strict=False):
         assert beats <= more - fewer < beats + 10
+
+
+def test_the_weight_port_has_a_transfer_in_every_cycle_of_every_mode(tmp_path):
+    """But for records and shifts, in which the memory port is busy, and for start and end."""
+    design = DESIGNS["all_modes"]
+    files = emit(design, tmp_path)
+    matrices = {"packed": a_matrix(design, 48, 64, 1), "int4": an_int4_matrix(48, 64, 1)}
+    matrix_of = {mode: "int4" if mode in INTEGER_MODES else "packed" for mode in MODES}
+    steps = {mode: Step(matrix_of[mode], mode, "x") for mode in MODES}
+    rounds = [Round(mode, IDEAL, [step]) for mode, step in steps.items()]
+    rounds.append(Round("all", IDEAL, list(steps.values())))
+    plan = Plan(matrices, {"x": np.ones((1, 64), np.float16)}, rounds)
+    outcome = carry_out(plan, files.verilog, files.side_car, tmp_path / "sim")
+    assert not any(outcome.wrong.values())
+    for round_ in rounds:
+        extents = [extent_of(matrices[step.matrix], design) for step in round_.steps]
+        headers = sum(e.shift_beats + e.output_tiles * e.record_beats for e in extents)
+        measured = outcome.measured[round_.name]
+        words, beats, cycles = (measured[name] for name in ("words", "beats", "cycles"))
+        assert beats == words + headers
+        # A first word of each plane must have come: after a burst of each plane before it.
+        assert cycles - beats < 50 + 10 * len(round_.steps)
 
 
 @pytest.mark.parametrize("name", ["four_lanes", "verify_only", "all_modes"])
