@@ -25,7 +25,15 @@ from speq.layouts import payload_shape
 from speq.parameters import Parameters
 from speq.yosys import verilog_from_rtlil
 
-__all__ = ["LATENCY", "Emission", "describe", "design_rtlil", "emit", "write_design"]
+__all__ = [
+    "LATENCY",
+    "Emission",
+    "describe",
+    "describe_streams",
+    "design_rtlil",
+    "emit",
+    "write_design",
+]
 
 SCHEMA = "speq-design/1"
 
@@ -143,15 +151,20 @@ def describe(array: Array) -> dict[str, Any]:
         "parameters": parameters.as_dict(),
         "derived": _derived(parameters),
         "latency": LATENCY | {"total": sum(LATENCY.values())},
-        "streams": {
-            name: {
-                "direction": "in" if member.flow is In else "out",
-                "bits": Shape.cast(payload_shape(member.signature)).width,
-                "fields": _fields(payload_shape(member.signature)),
-            }
-            for name, member in array.signature.members.items()
-        },
+        "streams": describe_streams(array),
         "modules": [module_name(block) for block in modules(array)],
+    }
+
+
+def describe_streams(block: Block) -> dict[str, dict[str, Any]]:
+    """Direction, bits and fields of each stream of a block whose ports are all streams."""
+    return {
+        name: {
+            "direction": "in" if member.flow is In else "out",
+            "bits": Shape.cast(payload_shape(member.signature)).width,
+            "fields": _fields(payload_shape(member.signature)),
+        }
+        for name, member in block.signature.members.items()
     }
 
 

@@ -5,7 +5,14 @@ from amaranth.lib import data, stream
 from speq.layouts import token_shape
 from speq.parameters import Parameters
 
-__all__ = ["control_layout", "result_stream", "scale_stream", "token_stream", "value_stream"]
+__all__ = [
+    "control_layout",
+    "output_stream",
+    "result_stream",
+    "scale_stream",
+    "token_stream",
+    "value_stream",
+]
 
 FP32_BITS = 32
 
@@ -34,6 +41,20 @@ def value_stream(parameters: Parameters, lanes: int, groups: bool) -> stream.Sig
     if groups:
         fields |= {"first_group": 1, "last_group": 1}
     return stream.Signature(data.StructLayout(fields))
+
+
+def output_stream(groups: bool) -> stream.Signature:
+    """What the array does not know of its results: one transfer for each output tile and group.
+
+    Members of the payload
+    ----------------------
+    first_group, last_group : 1 bit
+        Only with groups: the first and the last group of this output tile.
+    end : 1 bit
+        The job ends with this output tile. With groups it counts in the last one only.
+    """
+    names = ("first_group", "last_group", "end") if groups else ("end",)
+    return stream.Signature(data.StructLayout(dict.fromkeys(names, 1)))
 
 
 def scale_stream(lanes: int) -> stream.Signature:

@@ -8,7 +8,8 @@ Written from ``docs/numerics.md`` alone; no circuit is imported and no circuit w
 * :func:`integer_draft`, :func:`integer_verify`: the same of INT4 weights, QDRAFT and QVERIFY;
 * :func:`block_floating_point`, :class:`BlockFormat`, :func:`block_format`: activations as passes
   of 4-bit weights see them;
-* :func:`quantise_activations`: INT4 activations for QDRAFT.
+* :func:`quantise_activations`: INT4 activations for QDRAFT;
+* :func:`scale_results`: the epilogue behind the array, from ``docs/epilogue.md``.
 """
 
 from speq_sim.golden.blocks import (
@@ -18,6 +19,7 @@ from speq_sim.golden.blocks import (
     block_format,
     qverify_format,
 )
+from speq_sim.golden.epilogue import scale_results
 from speq_sim.golden.int4 import INTEGERS, nibbles_of, quantise_activations
 from speq_sim.golden.modes import middle, middle_values, verify, verify_packed
 from speq_sim.golden.nibbles import draft, integer_draft, integer_verify
@@ -36,6 +38,7 @@ __all__ = [
     "nibbles_of",
     "quantise_activations",
     "qverify_format",
+    "scale_results",
     "verify",
     "verify_packed",
 ]
