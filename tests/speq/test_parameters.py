@@ -23,6 +23,7 @@ from speq.parameters import (
 )
 
 HW = Path(__file__).parents[2] / "hw"
+OTHERS = {"small-all"}
 TINY = PRESETS["tiny"]
 LEGAL = {"rows": 4, "columns": 8, "port_words": 4}
 
@@ -48,7 +49,19 @@ def test_presets_have_their_shapes():
 
 
 def test_every_preset_has_a_design_file_and_every_file_a_preset():
-    assert {path.stem for path in HW.glob("*.toml")} == set(PRESETS)
+    assert {path.stem for path in HW.glob("*.toml")} - OTHERS == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_any_other_design_file_starts_from_a_preset(name):
+    path = HW / f"{name}.toml"
+    design = load(path)
+    assert design.name == name.replace("-", "_")
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["preset"] in PRESETS
+
+
+def test_one_design_file_has_every_mode():
+    assert load(HW / "small-all.toml").modes == MODES
 
 
 @pytest.mark.parametrize("name", PRESETS)
