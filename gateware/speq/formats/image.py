@@ -5,14 +5,13 @@ reads whole regions from their first byte to their last.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.codec import draft_codes, encode, from_planes
 from speq.formats.errors import FormatError
-from speq.formats.int4 import Int4Tensor, check_scheme
+from speq.formats.int4 import Int4Tensor
 from speq.formats.packing import PackedTensor
 from speq.formats.tables import Family, family
 from speq.parameters import (
@@ -22,7 +21,7 @@ from speq.parameters import (
     check_accelerator,
 )
 
-__all__ = ["PLANES", "Extent", "MemoryImage", "memory_image", "padded_inputs"]
+__all__ = ["PLANES", "Extent", "MemoryImage", "memory_image"]
 
 PLANES: tuple[str, ...] = ("draft", "middle", "low")
 """Regions of a packed matrix. Others have but the first: words of a plain one, nibbles of INT4."""
@@ -43,28 +42,27 @@ class Extent:
         N and K of the matrix.
     plain : bool
         Whether it is stored as FP16 patterns.
-    int4_group : int or None
-        Inputs that share a scale of an INT4 matrix, 0 for all of a row; None of other matrices.
+    int4 : bool
+        Whether its weights are INT4.
 
     Raises
     ------
     ParameterError
         If the design is no accelerator, or cannot read such a matrix.
     FormatError
-        If K is 0 or beyond 65,536 (with the padding of INT4's groups), or N is 0.
+        If K is 0 or beyond 65,536, or N is 0.
     """
 
     parameters: Parameters
     outputs: int
     inputs: int
     plain: bool = False
-    int4_group: int | None = None
+    int4: bool = False
 
     def __post_init__(self) -> None:
         check_accelerator(self.parameters)
         name = self.parameters.name
-        if self.int4_group is not None:
-            check_scheme(self.int4_group, "none")
+        if self.int4:
             if not self.parameters.integers:
                 raise ParameterError(
                     f'design {name!r} has no mode of INT4 weights: add "qdraft" and "qverify" to '
@@ -75,11 +73,10 @@ class Extent:
                 f"design {name!r} has no decoder of packed words: unpack the matrix to FP16 first, "
                 f'or add "draft" to the modes'
             )
-        if not self.outputs or not self.inputs or self.span > MAX_PRODUCTS:
-            padding = " with the padding of its groups" if self.int4_group else ""
+        if not self.outputs or not self.inputs or self.inputs > MAX_PRODUCTS:
             raise FormatError(
                 f"a matrix of {self.outputs} x {self.inputs} weights cannot be read: N must be 1 "
-                f"or more, and K{padding} 1 to {MAX_PRODUCTS}"
+                f"or more, and K 1 to {MAX_PRODUCTS}"
             )
 
     @property
@@ -88,17 +85,9 @@ class Extent:
         return -(-self.outputs // self.parameters.rows)
 
     @property
-    def span(self) -> int:
-        """Inputs with the padding between the groups of an INT4 matrix; else K."""
-        if not self.int4_group:
-            return self.inputs
-        last = self.inputs - 1
-        return _place(last, self.int4_group, self.parameters.group_inputs) + 1
-
-    @property
     def groups(self) -> int:
         """KG, groups of inputs that share tiles."""
-        return -(-self.span // self.parameters.group_inputs)
+        return -(-self.inputs // self.parameters.group_inputs)
 
     @property
     def shift_beats(self) -> int:
@@ -117,7 +106,7 @@ class Extent:
         if self.plain:
             return (steps * self.parameters.group_tiles,)
         draft = self.shift_beats + self.output_tiles * self.record_beats + steps
-        return (draft,) if self.int4_group is not None else (draft, steps, 2 * steps)
+        return (draft,) if self.int4 else (draft, steps, 2 * steps)
 
     def planes_read(self, mode: str) -> int:
         """How many of the planes, from the first, a mode reads."""
@@ -140,8 +129,8 @@ class MemoryImage:
         The bytes of each plane, a whole number of beats.
     alpha : array of float32 [N] or None
         Scale of each row's draft result, left to software; None stands for ones.
-    scale : array of float16 [N] or [N, G] or None
-        Scales of an INT4 matrix, left to software.
+    scale : array of float16 [N] or None
+        Scale of each row of an INT4 matrix, left to software.
     """
 
     extent: Extent
@@ -153,30 +142,6 @@ class MemoryImage:
     def nbytes(self) -> int:
         """Bytes of all regions."""
         return sum(region.nbytes for region in self.regions)
-
-
-def padded_inputs(inputs: int, group: int, parameters: Parameters) -> NDArray[np.int64]:
-    """Place of each input k of an INT4 matrix among its padded inputs.
-
-    Every group but the last is filled up with zero weights to whole tiles of 4*C inputs, so that
-    no tile belongs to two scales. Activations are padded alike: ``padded[:, places] = x``.
-
-    Parameters
-    ----------
-    inputs : int
-        K.
-    group : int
-        Inputs that share a scale; 0 is all of a row, which leaves every input where it is.
-    parameters : Parameters
-        The design.
-
-    Raises
-    ------
-    FormatError
-        If there is no such group.
-    """
-    check_scheme(group, "none")
-    return _place(np.arange(inputs), group, parameters.group_inputs)
 
 
 def memory_image(tensor: PackedTensor | Int4Tensor, parameters: Parameters) -> MemoryImage:
@@ -192,7 +157,8 @@ def memory_image(tensor: PackedTensor | Int4Tensor, parameters: Parameters) -> M
     Raises
     ------
     FormatError
-        If the tensor is no matrix, or is packed with other tables than the design decodes.
+        If the tensor is no matrix, is packed with other tables than the design decodes, or is INT4
+        with a scale per group of inputs: an output has one sum, hence one scale.
     ParameterError
         If the design is no accelerator, or cannot read 4-bit weights.
     """
@@ -221,12 +187,14 @@ def memory_image(tensor: PackedTensor | Int4Tensor, parameters: Parameters) -> M
 
 
 def _int4_image(tensor: Int4Tensor, parameters: Parameters) -> MemoryImage:
-    outputs, inputs = tensor.shape
-    extent = Extent(parameters, outputs, inputs, int4_group=tensor.group)
-    padded = np.zeros((outputs, extent.span), dtype=np.uint16)
-    padded[:, padded_inputs(inputs, tensor.group, parameters)] = tensor.nibbles
-    zeros = np.zeros(outputs, dtype=np.uint16)
-    codes = _in_order(padded, extent, 0, zeros).astype(np.uint8)
+    if tensor.group:
+        raise FormatError(
+            f"the matrix has a scale per group of {tensor.group} inputs, but a job gives one sum "
+            f"per output: cut it along k into its groups, a matrix each"
+        )
+    extent = Extent(parameters, *tensor.shape, int4=True)
+    zeros = np.zeros(extent.outputs, dtype=np.uint16)
+    codes = _in_order(tensor.nibbles.astype(np.uint16), extent, 0, zeros).astype(np.uint8)
     beat = parameters.bus_bytes
     shifts = np.zeros(extent.shift_beats * beat, dtype=np.uint8)
     records = np.zeros((extent.output_tiles, extent.record_beats * beat), dtype=np.uint8)
@@ -244,13 +212,6 @@ def _draft_plane(
     weights = _nibbles(codes).reshape(extent.output_tiles, -1)
     tiles = np.concatenate([records, weights], axis=1)
     return np.concatenate([shifts, tiles.reshape(-1)])
-
-
-def _place(k: Any, group: int, tile_inputs: int) -> Any:
-    """Place of input k, or of an array of them, if groups fill whole tiles of `tile_inputs`."""
-    if not group:
-        return k
-    return k // group * (-(-group // tile_inputs) * tile_inputs) + k % group
 
 
 def _in_order(

@@ -78,7 +78,7 @@ def an_int4_matrix(outputs, inputs, seed):
 
 def extent_of(matrix, design):
     if isinstance(matrix, Int4Tensor):
-        return Extent(design, *matrix.shape, int4_group=0)
+        return Extent(design, *matrix.shape, int4=True)
     return Extent(design, *matrix.shape, plain=matrix.is_plain)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from speq.formats import family, pack, quantise_int4, unpack
 from speq.formats.codec import decode
 from speq.formats.errors import FormatError
-from speq.formats.image import Extent, memory_image, padded_inputs
+from speq.formats.image import Extent, memory_image
 from speq.formats.packing import PackedTensor
 from speq.parameters import PRESETS, ParameterError, Parameters
 
@@ -165,29 +165,14 @@ INT4_DESIGNS = st.sampled_from(
 )
 
 
-def placed(k, group, tile):
-    """Place of input k, counted: every group but the last ends with a whole tile."""
-    place = 0
-    for input_ in range(k):
-        place += 1
-        if group and (input_ + 1) % group == 0:
-            place += -place % tile
-    return place
-
-
-@given(
-    INT4_DESIGNS, st.integers(1, 9), st.integers(1, 70), st.sampled_from([0, 4, 12, 16, 32, 100])
-)
-def test_an_int4_matrix_lies_as_defined(design, outputs, inputs, group):
+@given(INT4_DESIGNS, st.integers(1, 9), st.integers(1, 70))
+def test_an_int4_matrix_lies_as_defined(design, outputs, inputs):
     generator = np.random.default_rng(outputs * inputs)
-    tensor = quantise_int4(generator.standard_normal((outputs, inputs), np.float32), group)
+    tensor = quantise_int4(generator.standard_normal((outputs, inputs), np.float32))
     image = memory_image(tensor, design)
     extent, (draft,) = image.extent, image.regions
     tile = 4 * design.columns
-    places_of = padded_inputs(inputs, group, design)
-    assert places_of.tolist() == [placed(k, group, tile) for k in range(inputs)]
-    assert (extent.inputs, extent.span) == (inputs, places_of[-1] + 1)
-    assert extent.groups == -(-extent.span // tile)
+    assert extent.groups == -(-inputs // tile)
     assert draft.nbytes == image.nbytes == 2 * design.port_words * extent.beats[0]
     assert len(extent.beats) == extent.planes_read("qdraft") == extent.planes_read("qverify") == 1
     assert np.array_equal(image.scale, tensor.scale)
@@ -201,7 +186,7 @@ def test_an_int4_matrix_lies_as_defined(design, outputs, inputs, group):
     assert not rows[:, :records].any()
     codes = np.ascontiguousarray(rows[:, records:]).reshape(-1)
     wanted = np.zeros((extent.output_tiles * design.rows, extent.groups * tile), np.uint8)
-    wanted[:outputs, places_of] = tensor.nibbles
+    wanted[:outputs, :inputs] = tensor.nibbles
     count = 0
     for place, n, k in places(extent):
         assert bits(codes, 4, place) == wanted[n, k]
@@ -209,29 +194,14 @@ def test_an_int4_matrix_lies_as_defined(design, outputs, inputs, group):
     assert codes.nbytes * 2 == count == wanted.size
 
 
-def test_padded_groups_give_the_same_products():
-    design, group = QSPEC, 20
-    tensor = quantise_int4(np.random.default_rng(0).standard_normal((3, 50), np.float32), group)
-    activations = np.arange(50)
-    where = padded_inputs(50, group, design)
-    padded = np.zeros((2, where[-1] + 1), np.int64)
-    weights = np.zeros((3, where[-1] + 1), np.int64)
-    padded[:, where], weights[:, where] = activations, tensor.integers
-    for number, start in enumerate(range(0, 50, group)):
-        wanted = activations[start : start + group] @ tensor.integers[:, start : start + group].T
-        part = slice(32 * number, 32 * (number + 1))
-        assert np.array_equal(padded[0, part] @ weights[:, part].T, wanted)
-
-
 def test_what_cannot_be_laid_out_as_int4_is_refused():
-    tensor = quantise_int4(np.ones((4, 16), np.float32), 4)
+    tensor = quantise_int4(np.ones((4, 16), np.float32))
     assert 'no mode of INT4 weights: add "qdraft"' in refusal(lambda: memory_image(tensor, TINY))
-    assert "the group is 5" in refusal(lambda: Extent(QSPEC, 4, 16, int4_group=5))
-    assert "the group is -4" in refusal(lambda: padded_inputs(16, -4, QSPEC))
-    Extent(QSPEC, 4, 16_384, int4_group=4)
-    wide = refusal(lambda: Extent(QSPEC, 4, 16_388, int4_group=4))
-    assert "K with the padding of its groups 1 to 65536" in wide
-    assert "cannot be read" in refusal(lambda: Extent(QSPEC, 4, 0, int4_group=4))
+    grouped = quantise_int4(np.ones((4, 16), np.float32), 4)
+    assert "a scale per group of 4 inputs" in refusal(lambda: memory_image(grouped, QSPEC))
+    Extent(QSPEC, 4, 65_536, int4=True)
+    assert "K 1 to 65536" in refusal(lambda: Extent(QSPEC, 4, 65_537, int4=True))
+    assert "cannot be read" in refusal(lambda: Extent(QSPEC, 4, 0, int4=True))
     only = TINY.replace(modes=("verify", "qdraft", "qverify"))
     assert "reads INT4 weights laid out like packed ones" in refusal(
         lambda: memory_image(tensor, only)
