@@ -3,6 +3,7 @@
 python scripts/emit_verilog.py tiny
 python scripts/emit_verilog.py hw/small.toml --set draft_lanes=1 -o out --lint
 python scripts/emit_verilog.py edge --unit accelerator
+python scripts/emit_verilog.py edge --unit scaled --lanes 2 --groups --set result_format=fp16
 python scripts/emit_verilog.py server --growth --json growth.json
 python scripts/emit_verilog.py --list
 """
@@ -14,7 +15,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,14 @@ from rich.table import Table
 import _cli
 from speq.accelerator.emission import emit as emit_accelerator
 from speq.emission import Emission, emit
+from speq.epilogue.emission import emit as emit_scaled
 from speq.parameters import PRESETS, Parameters
 from speq_sim.benches.finding import SimulatorError
 from speq_sim.benches.simulators import lint
 
-UNITS = {"array": emit, "accelerator": emit_accelerator}
+Emitter = Callable[[Parameters, Path], Emission]
+
+UNITS = {"array": emit, "accelerator": emit_accelerator, "scaled": emit_scaled}
 """What a design point can be emitted as."""
 
 GROWTH = (4, 8, 16, 32, 64, 128)
@@ -72,7 +77,28 @@ def arguments() -> argparse.Namespace:
         "--unit",
         choices=tuple(UNITS),
         default="array",
-        help="the array by itself, or behind AXI buses (default: %(default)s)",
+        help="the array by itself; behind AXI buses; or with FP32 scales of rows and tokens "
+        "applied to its results, in the design's result_format (default: %(default)s)",
+    )
+    scaled = parser.add_argument_group("with --unit scaled")
+    scaled.add_argument(
+        "--lanes",
+        metavar="E",
+        type=int,
+        help="results scaled per cycle, a divisor of the rows (default: 1)",
+    )
+    scaled.add_argument(
+        "--groups",
+        action="store_const",
+        const=True,
+        help="row scales may differ between groups of inputs",
+    )
+    scaled.add_argument(
+        "--queue",
+        metavar="N",
+        type=int,
+        help="tokens whose results wait between array and scaling, 0 or 3 to 64 (default: tokens "
+        "of the design, 3 at least; 0 if E is all rows)",
     )
     parser.add_argument("--list", action=ListPresets, nargs=0, help="list the presets and leave")
     parser.add_argument(
@@ -84,7 +110,15 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.growth and (options.lint or options.output or options.unit != "array"):
         parser.error("--growth keeps no files: leave out --lint and --output, and --unit")
+    if scaling(options) and options.unit != "scaled":
+        parser.error("--lanes, --groups and --queue are of the epilogue: add --unit scaled")
     return options
+
+
+def scaling(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the epilogue."""
+    given = {name: getattr(options, name) for name in ("lanes", "groups", "queue")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def run() -> int:
@@ -99,20 +133,20 @@ def run() -> int:
     with _cli.progress() as step:
         step(f"emitting the {options.unit} of speq_{design.name}")
         folder = options.output or Path("build") / design.name
-        emission, figures = emitted(design, folder, options.unit)
+        emitter = partial(UNITS[options.unit], **scaling(options))
+        emission, figures = emitted(design, folder, emitter)
         findings = None
         if options.lint:
             step("checking the Verilog")
             findings = checked(emission)
-    _cli.write_json(
-        options.json, {"design": design.as_dict(), "top": emission.top, **figures, "lint": findings}
-    )
+    facts = {"design": design.as_dict(), "top": emission.top, **scaling(options)}
+    _cli.write_json(options.json, {**facts, **figures, "lint": findings})
     show(emission, figures, findings)
     return 1 if findings and any(findings.values()) else 0
 
 
 def emitted(
-    design: Parameters, folder: Path, unit: str = "array"
+    design: Parameters, folder: Path, emitter: Emitter = emit
 ) -> tuple[Emission, dict[str, Any]]:
     """Emit a design into `folder`; also its sizes and the seconds it took.
 
@@ -120,7 +154,7 @@ def emitted(
     than the seconds on the clock.
     """
     begun, used = time.perf_counter(), processor_seconds()
-    emission = UNITS[unit](design, folder)
+    emission = emitter(design, folder)
     seconds, used = time.perf_counter() - begun, processor_seconds() - used
     verilog = emission.verilog.read_text(encoding="utf-8")
     files = (emission.verilog, emission.side_car, emission.core, *emission.headers)

@@ -1,10 +1,12 @@
 """Measure the area and the longest path of the epilogue: a lane, and the block with its memories.
 
 Each is flattened and synthesised as scripts/synth_area.py does it. Memories are flip-flops here:
-two sets of R row scales and M token scales and, with groups, M * R sums, of 32 bits each.
+two sets of R row scales and M token scales and, with groups, M * R sums, of 32 bits each. With
+--array it is the array by itself, and with the epilogue behind it, whose queue has M * R more.
 
   python scripts/synth_epilogue.py small
   python scripts/synth_epilogue.py small --lanes 2 4 --format fp32 --json PATH
+  python scripts/synth_epilogue.py small --array --lanes 1
 """
 
 import argparse
@@ -15,10 +17,12 @@ from typing import Any
 from rich.table import Table
 
 import _cli
+from speq.array import Array
 from speq.block import Block, module_name
 from speq.emission import design_rtlil
 from speq.epilogue.epilogue import LATENCY, Epilogue
 from speq.parameters import RESULT_FORMATS, Parameters
+from speq.scaled_array import ScaledArray
 from speq.synthesis import Job, Liberty, Switches, measure
 from speq.yosys import verilog_from_rtlil
 from synth_area import find_libraries
@@ -39,6 +43,11 @@ def arguments() -> argparse.Namespace:
         "--format", choices=RESULT_FORMATS, default="fp16", help="of the results (default: fp16)"
     )
     parser.add_argument(
+        "--array",
+        action="store_true",
+        help="instead, the array with FP32 results by itself and with an epilogue without groups",
+    )
+    parser.add_argument(
         "--liberty",
         metavar="FILE[,FILE...]",
         action="append",
@@ -56,7 +65,10 @@ def run() -> None:
     options = arguments()
     design = _cli.design_of(options)
     libraries = find_libraries(options)
-    units = [unit for groups in (False, True) for unit in units_of(design, options, groups)]
+    if options.array:
+        units = arrays_of(design, options)
+    else:
+        units = [unit for groups in (False, True) for unit in units_of(design, options, groups)]
     figures: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(prefix="speq-") as folder,
@@ -82,6 +94,20 @@ def units_of(
     return [lane, *(({"unit": "block", "lanes": b.lanes} | common, b) for b in blocks)]
 
 
+def arrays_of(
+    design: Parameters, options: argparse.Namespace
+) -> list[tuple[dict[str, Any], Block]]:
+    """The array, then scaled ones."""
+    scaled = [ScaledArray(design, lanes, False, options.format) for lanes in options.lanes]
+    plain = ({"unit": "array"}, Array(design.replace(result_format="fp32")))
+    facts = [
+        {"unit": "scaled array", "lanes": unit.epilogue.lanes, "groups": False}
+        | {"queue": unit.serialiser.queue}
+        for unit in scaled
+    ]
+    return [plain, *zip(facts, scaled, strict=True)]
+
+
 def measured(
     block: Block, path: Path, libraries: list[tuple[Liberty, Path | None]]
 ) -> dict[str, Any]:
@@ -92,8 +118,9 @@ def measured(
 
 def described(facts: dict[str, Any]) -> str:
     """A unit in words."""
-    unit = "lane" if facts["unit"] == "lane" else f"block, E = {facts['lanes']}"
-    return f"{unit}{', groups' if facts['groups'] else ''}"
+    several = facts["unit"] in ("block", "scaled array")
+    unit = f"{facts['unit']}, E = {facts['lanes']}" if several else facts["unit"]
+    return f"{unit}{', groups' if facts.get('groups') else ''}"
 
 
 def show(figures: list[dict[str, Any]]) -> None:

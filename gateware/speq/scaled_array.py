@@ -8,7 +8,7 @@ from speq.array import Array
 from speq.block import Block, place
 from speq.epilogue.epilogue import Epilogue
 from speq.epilogue.layouts import output_stream, result_stream, scale_stream, token_stream
-from speq.epilogue.serialise import Serialiser, default_queue
+from speq.epilogue.serialise import Serialiser
 from speq.layouts import activation_stream, tile_stream, weight_stream
 from speq.parameters import Parameters
 
@@ -66,7 +66,6 @@ class ScaledArray(Block):
         self.epilogue = Epilogue(parameters, lanes, groups, result_format)
         parameters = self.epilogue.parameters
         self.array = Array(parameters.replace(result_format="fp32"))
-        queue = default_queue(parameters, lanes) if queue is None else queue
         self.serialiser = Serialiser(self.array.parameters, lanes, groups, queue)
         ports = {
             "tiles": In(tile_stream(parameters)),

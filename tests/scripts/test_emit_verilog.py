@@ -35,7 +35,7 @@ def test_a_design_goes_to_its_own_folder(emit, tmp_path):
     assert set(files) == {"speq_tiny.v", "speq_tiny.json", "speq_tiny.core"}
     assert record["design"]["columns"] == 4
     assert record["top"] == "speq_tiny"
-    assert record["modules"] == 16
+    assert record["modules"] == 17
     assert record["processing_elements"] == 4
     assert record["verilog_bytes"] == files["speq_tiny.v"]
     assert record["seconds"] > 0
@@ -45,7 +45,7 @@ def test_a_design_goes_to_its_own_folder(emit, tmp_path):
     for name, size in files.items():
         assert name in printed
         assert f"{size:,}" in printed
-    assert "16 modules, 4 PEs" in printed
+    assert "17 modules, 4 PEs" in printed
 
 
 def test_an_accelerator_has_headers_beside_its_verilog(emit, tmp_path):
@@ -55,6 +55,45 @@ def test_an_accelerator_has_headers_beside_its_verilog(emit, tmp_path):
     assert set(record["files"]) == {f"speq_tiny_accelerator{suffix}" for suffix in suffixes}
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(record["files"])
     assert "speq_tiny_accelerator_registers.h" in printed
+
+
+def test_a_scaled_array_has_the_epilogue_that_was_asked_for(emit, tmp_path):
+    words = ["--set", "result_format=fp16", "--lanes", "2", "--groups", "--queue", "5"]
+    status, record, _ = emit("tiny", "--unit", "scaled", *words, "-o", "out", "--lint")
+    assert status == 0
+    assert set(record["files"]) == {f"speq_tiny_scaled{end}" for end in (".v", ".json", ".core")}
+    assert record["top"] == "speq_tiny_scaled"
+    assert (record["lanes"], record["groups"], record["queue"]) == (2, True, 5)
+    assert record["lint"]["verilator"] == []
+    assert record["lint"]["icarus"] in ([], None)
+    side_car = json.loads((tmp_path / "out/speq_tiny_scaled.json").read_text())
+    assert side_car["epilogue"] == {"lanes": 2, "groups": True, "queue": 5, "parts": 2}
+    assert side_car["streams"]["results"]["fields"]["values"]["width"] == 16
+    assert side_car["streams"]["results"]["fields"]["values"]["count"] == 2
+    core = (tmp_path / "out/speq_tiny_scaled.core").read_text()
+    assert "toplevel: speq_tiny_scaled" in core
+
+
+@pytest.mark.parametrize("words", [("--lanes", "2"), ("--groups",), ("--queue", "0")])
+def test_only_a_scaled_array_takes_options_of_the_epilogue(emit, capsys, words):
+    with pytest.raises(SystemExit) as exited:
+        emit("tiny", *words)
+    assert exited.value.code == 2
+    assert "are of the epilogue: add --unit scaled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--lanes", "3"), "lanes is 3, but must divide rows = 4"),
+        (("--queue", "2"), "queue is 2, but must be 0 or 3 at least"),
+        (("--queue", "65"), r"queue is 65, but must be a whole number 0\.\.64"),
+    ],
+)
+def test_an_illegal_epilogue_writes_nothing(emit, tmp_path, words, message):
+    with pytest.raises(ParameterError, match=message):
+        emit("tiny", "--unit", "scaled", *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_clean_design_passes_the_checkers(emit, tmp_path):
@@ -112,7 +151,7 @@ def test_growth_emits_square_arrays_and_keeps_none(emit, monkeypatch, tmp_path):
         for point in record["points"]
     ]
     assert shapes == [[4, 4, 4, 16], [8, 8, 8, 64]]
-    assert all(point["modules"] == 16 for point in record["points"])
+    assert all(point["modules"] == 17 for point in record["points"])
     assert record["points"][0]["verilog_bytes"] < record["points"][1]["verilog_bytes"]
     assert "small as a square array" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

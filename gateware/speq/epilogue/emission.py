@@ -6,6 +6,7 @@ from typing import Any
 from speq import emission
 from speq.block import module_name, modules
 from speq.emission import Emission, describe_streams, write_design
+from speq.epilogue.checks import check_lanes, queue_size
 from speq.epilogue.epilogue import LATENCY
 from speq.epilogue.serialise import QUEUE_LATENCY
 from speq.parameters import Parameters
@@ -33,6 +34,9 @@ def emit(
     speq.yosys.YosysError
         If Yosys fails; nothing is written then.
     """
+    # Before anything is built: Amaranth warns of components that are given up half made.
+    check_lanes(parameters, lanes)
+    queue = queue_size(parameters, lanes, queue)
     unit = ScaledArray(parameters, lanes, groups, queue=queue)
     return write_design(unit, directory, describe(unit))
 

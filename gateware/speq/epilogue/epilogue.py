@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from speq.block import Block, place
+from speq.epilogue.checks import check_lanes
 from speq.epilogue.lane import GroupLane, Lane
 from speq.epilogue.layouts import (
     control_layout,
@@ -18,7 +19,7 @@ from speq.epilogue.layouts import (
     value_stream,
 )
 from speq.epilogue.sets import ScaleSets
-from speq.parameter_checks import ParameterError, check_choice, check_int
+from speq.parameter_checks import check_choice
 from speq.parameters import RESULT_FORMATS, Parameters
 from speq.streams import StreamRegister
 
@@ -84,12 +85,7 @@ class Epilogue(Block):
     ) -> None:
         result_format = parameters.result_format if result_format is None else result_format
         check_choice("result_format", result_format, RESULT_FORMATS)
-        check_int("lanes", lanes, 1, parameters.rows)
-        if parameters.rows % lanes:
-            raise ParameterError(
-                f"lanes is {lanes}, but must divide rows = {parameters.rows} in an epilogue: "
-                f"give it a divisor"
-            )
+        check_lanes(parameters, lanes)
         parameters = parameters.replace(result_format=result_format)
         self.lanes, self.groups = lanes, groups
         self.row_parts = parameters.rows // lanes

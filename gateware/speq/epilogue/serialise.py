@@ -6,23 +6,15 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from speq.block import Block
+from speq.epilogue.checks import queue_size
 from speq.epilogue.layouts import output_stream, value_stream
 from speq.layouts import payload_shape, result_stream
-from speq.parameter_checks import ParameterError, check_int
-from speq.parameters import MAX_TOKENS, Parameters
+from speq.parameters import Parameters
 
-__all__ = ["QUEUE_LATENCY", "Serialiser", "default_queue"]
-
-LEAST_QUEUE = 3
-"""A queue of fewer takes a transfer in every other cycle only."""
+__all__ = ["QUEUE_LATENCY", "Serialiser"]
 
 QUEUE_LATENCY = 2
 """Cycles from a result in an empty queue's port to its first part."""
-
-
-def default_queue(parameters: Parameters, lanes: int) -> int:
-    """Tokens that wait unless something else is asked for: those of a tile, where E < R."""
-    return max(parameters.tokens, LEAST_QUEUE) if lanes < parameters.rows else 0
 
 
 class Serialiser(Block):
@@ -40,8 +32,8 @@ class Serialiser(Block):
         E, a divisor of R.
     groups : bool
         Whether the epilogue adds over groups.
-    queue : int
-        Tokens whose results may wait: 0, or 3 to 64.
+    queue : int, optional
+        Tokens whose results may wait (:func:`speq.epilogue.checks.queue_size`).
 
     Members
     -------
@@ -56,21 +48,17 @@ class Serialiser(Block):
     Raises
     ------
     ParameterError
-        If the queue is of another size.
+        If the queue is of no legal size.
     """
 
     stem = "epilogue_serialiser"
 
-    def __init__(self, parameters: Parameters, lanes: int, groups: bool, queue: int) -> None:
-        check_int("queue", queue, 0, MAX_TOKENS)
-        if 0 < queue < LEAST_QUEUE:
-            raise ParameterError(
-                f"queue is {queue}, but must be 0 or {LEAST_QUEUE} at least, to take a result per "
-                f"cycle: give it {LEAST_QUEUE}, or 0 for none"
-            )
-        self.lanes, self.queue = lanes, queue
+    def __init__(
+        self, parameters: Parameters, lanes: int, groups: bool, queue: int | None = None
+    ) -> None:
+        self.lanes, self.queue = lanes, queue_size(parameters, lanes, queue)
         self.row_parts = parameters.rows // lanes
-        self.clocked = queue > 0 or self.row_parts > 1
+        self.clocked = self.queue > 0 or self.row_parts > 1
         ports = {
             "outputs": In(output_stream(groups)),
             "results": In(result_stream(parameters)),
