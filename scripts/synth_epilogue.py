@@ -20,6 +20,7 @@ import _cli
 from speq.array import Array
 from speq.block import Block, module_name
 from speq.emission import design_rtlil
+from speq.epilogue.checks import check_lanes
 from speq.epilogue.epilogue import LATENCY, Epilogue
 from speq.parameters import RESULT_FORMATS, Parameters
 from speq.scaled_array import ScaledArray
@@ -64,6 +65,8 @@ def run() -> None:
     """Measure, show, write."""
     options = arguments()
     design = _cli.design_of(options)
+    for lanes in options.lanes:
+        check_lanes(design, lanes)
     libraries = find_libraries(options)
     if options.array:
         units = arrays_of(design, options)

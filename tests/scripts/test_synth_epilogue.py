@@ -60,6 +60,21 @@ def test_lanes_and_blocks_are_measured(units, monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_the_array_is_measured_without_and_with_the_epilogue(units, monkeypatch, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    words = ["tiny", "--array", "--lanes", "1", "4", "--liberty", str(LIBRARY)]
+    monkeypatch.setattr(sys, "argv", ["synth_epilogue.py", *words, "--json", str(path)])
+    monkeypatch.setattr(synth_epilogue._cli, "console", synth_epilogue._cli.Console(width=160))
+    synth_epilogue.run()
+    assert units == ["speq_tiny", "speq_tiny_scaled", "speq_tiny_scaled"]
+    figures = json.loads(path.read_text())["units"]
+    assert [unit["unit"] for unit in figures] == ["array", "scaled array", "scaled array"]
+    assert [(unit["lanes"], unit["queue"]) for unit in figures[1:]] == [(1, 8), (4, 0)]
+    printed = capsys.readouterr().out
+    assert "scaled array, E = 4" in printed
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_lanes_that_do_not_divide_the_rows_are_one_line(monkeypatch, capsys):
     words = ["tiny", "--lanes", "3", "--liberty", str(LIBRARY)]
     monkeypatch.setattr(sys, "argv", ["synth_epilogue.py", *words])
