@@ -69,7 +69,7 @@ def test_the_array_is_measured_without_and_with_the_epilogue(units, monkeypatch,
     assert units == ["speq_tiny", "speq_tiny_scaled", "speq_tiny_scaled"]
     figures = json.loads(path.read_text())["units"]
     assert [unit["unit"] for unit in figures] == ["array", "scaled array", "scaled array"]
-    assert [(unit["lanes"], unit["queue"]) for unit in figures[1:]] == [(1, 8), (4, 0)]
+    assert [(unit["lanes"], unit["queue"]) for unit in figures[1:]] == [(1, 4), (4, 0)]
     printed = capsys.readouterr().out
     assert "scaled array, E = 4" in printed
 
