@@ -131,7 +131,7 @@ def run() -> int:
         show_growth(design, figures["points"])
         return 0
     with _cli.progress() as step:
-        step(f"emitting the {options.unit} of speq_{design.name}")
+        step(f"emitting speq_{design.name}, unit {options.unit}")
         folder = options.output or Path("build") / design.name
         emitter = partial(UNITS[options.unit], **scaling(options))
         emission, figures = emitted(design, folder, emitter)
