@@ -2,7 +2,8 @@
 
 Area is of the design with each format that its PEs can be built for. Signal to noise is of the
 outputs of real layers on their real inputs, by the golden model: against the same draft weights
-with FP16 activations (the format's own noise), and against the FP16 layer.
+with FP16 activations (the format's own noise), and against the FP16 layer. Blocks that are larger
+than a PE's are measured, too: noise alone, for nothing in a PE gets smaller by them.
 
   python scripts/compare_activations.py small --plot formats.png --json formats.json
   python scripts/compare_activations.py small --no-area --model model.gguf
@@ -26,11 +27,14 @@ from speq_sim.activation_formats import LayerNoise, layer_noise
 from speq_sim.decoding import FastBackend, Llama, capture, greedy, load_model
 from speq_sim.decoding.measure import PROMPTS, prompt_tokens
 from speq_sim.format_plot import plot_formats
-from speq_sim.golden import block_format
+from speq_sim.golden import BlockFormat, block_format
 from synth_area import find_libraries
 
 PARTS = ("q", "o", "gate", "down")
 """Layers of a block that are measured; k, v and up have the inputs of q and gate."""
+
+BLOCK_SIZES = (4, 8, 16, 32)
+"""Block sizes whose noise is compared; the first is that of four lanes."""
 
 TOKENS = 32
 """Tokens that are generated behind the prompt."""
@@ -64,6 +68,9 @@ def measure_noise(model: str, variants: dict[str, Parameters]) -> dict[str, Laye
         label: block_format(design.activation_format, design.draft_lanes)
         for label, design in variants.items()
         if label != VERIFY_ONLY
+    }
+    formats |= {
+        _block_label(bits, size): BlockFormat(bits, size) for bits in (6, 8) for size in BLOCK_SIZES
     }
     found = {}
     with _cli.progress(len(names), "layers") as step:
@@ -113,6 +120,15 @@ def summary(
         formats[label] = entry
     return {
         "formats": formats,
+        "own_sqnr_db_by_block": {
+            f"{bits} bits": {
+                str(size): _mean(
+                    each.activations[_block_label(bits, size)] for each in noise.values()
+                )
+                for size in BLOCK_SIZES
+            }
+            for bits in (6, 8)
+        },
         "qverify": {
             "pairs_sqnr_db": _mean(each.pairs for each in noise.values()),
             "fp16_accumulate_sqnr_db": _mean(each.fp16_accumulate for each in noise.values()),
@@ -122,6 +138,10 @@ def summary(
             for name, each in noise.items()
         },
     }
+
+
+def _block_label(bits: int, size: int) -> str:
+    return f"{bits} bits in blocks of {size}"
 
 
 def _mean(values: Any) -> float | None:
@@ -178,6 +198,9 @@ def show(figures: dict[str, Any]) -> None:
             text(entry.get("output_sqnr_db"), ".2f"),
         )
     _cli.console.print(table)
+    for bits, sizes in figures["own_sqnr_db_by_block"].items():
+        listed = ", ".join(f"{value} dB in blocks of {size}" for size, value in sizes.items())
+        _cli.console.print(f"{bits}: {listed}")
     pairs = figures["qverify"]
     _cli.console.print(
         f"QVERIFY, pairs of 12 bits: {pairs['pairs_sqnr_db']} dB against exact FP16 activations; "

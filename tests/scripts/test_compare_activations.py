@@ -8,7 +8,7 @@ import pytest
 import compare_activations
 from speq.formats import family
 from speq_sim.activation_formats import layer_noise
-from speq_sim.golden import block_format
+from speq_sim.golden import BlockFormat, block_format
 
 
 @pytest.fixture
@@ -24,6 +24,9 @@ def layers(monkeypatch):
             for label, design in variants.items()
             if label != "verify only"
         }
+        for bits in (6, 8):
+            for size in (4, 8, 16, 32):
+                formats[f"{bits} bits in blocks of {size}"] = BlockFormat(bits, size)
         return {model: layer_noise(weights, inputs, family("fitted-4"), formats)}
 
     monkeypatch.setattr(compare_activations, "measure_noise", measure)
@@ -65,7 +68,11 @@ def test_area_rate_and_noise_of_every_format(layers, monkeypatch, tmp_path):
 def test_area_can_be_left_out(layers, monkeypatch, tmp_path, capsys):
     record = tmp_path / "formats.json"
     call(monkeypatch, "tiny", "--no-area", "--json", str(record))
-    assert "transistors" not in json.loads(record.read_text())["formats"]["bfp6 x 4"]
+    figures = json.loads(record.read_text())
+    assert "transistors" not in figures["formats"]["bfp6 x 4"]
+    six = figures["own_sqnr_db_by_block"]["6 bits"]
+    assert list(six.values()) == sorted(six.values(), reverse=True)
+    assert six["4"] == figures["formats"]["bfp6 x 4"]["activation_sqnr_db"]
     assert "pairs of 12 bits" in capsys.readouterr().out
 
 
