@@ -55,6 +55,6 @@ def test_a_layer_that_cannot_be_drafted_is_refused() -> None:
 
 
 def test_formats_without_an_area_are_not_drawn(tmp_path: Path) -> None:
-    entry = {"macs_per_cycle": 256, "output_sqnr_db": 19.5}
+    entry = {"macs_per_cycle": 256, "output_sqnr_db": 19.5, "activation_sqnr_db": None}
     plot_formats(tmp_path / "sub" / "f.png", {"a": entry | {"ratio": 1.2}, "b": entry, "c": {}})
     assert (tmp_path / "sub" / "f.png").read_bytes().startswith(b"\x89PNG")
