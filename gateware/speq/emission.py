@@ -171,6 +171,8 @@ def describe_streams(block: Block) -> dict[str, dict[str, Any]]:
 def _derived(parameters: Parameters) -> dict[str, Any]:
     per_mode = {
         mode: {
+            "weights_per_word": parameters.weights_per_word(mode),
+            "lanes": parameters.mode_lanes(mode),
             "beats_per_token": parameters.beats_per_token(mode),
             "tile_depth": parameters.tile_depth(mode),
             "balance_tokens": parameters.balance_tokens(mode),
@@ -180,6 +182,7 @@ def _derived(parameters: Parameters) -> dict[str, Any]:
     }
     return {
         "lanes": parameters.lanes,
+        "activation_format": parameters.activation_format if parameters.has_nibbles else None,
         "tables": parameters.tables,
         "multipliers": parameters.multipliers,
         "port_bits": parameters.port_bits,

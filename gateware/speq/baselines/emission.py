@@ -3,15 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Shape, ShapeCastable
-from amaranth.lib import data
-from amaranth.lib.wiring import In
-
 from speq.baselines.array import BaselineArray
 from speq.baselines.parameters import BaselineParameters
 from speq.block import module_name, modules
-from speq.emission import SCHEMA, Emission, write_design
-from speq.layouts import payload_shape
+from speq.emission import SCHEMA, Emission, describe_streams, write_design
 
 __all__ = ["LATENCY", "describe", "emit"]
 
@@ -46,30 +41,6 @@ def describe(array: BaselineArray) -> dict[str, Any]:
             "formulas": {"tile_cycles": "groups + beats * inputs_per_beat + rows"},
         },
         "latency": LATENCY | {"total": sum(LATENCY.values())},
-        "streams": {
-            name: {
-                "direction": "in" if member.flow is In else "out",
-                "bits": Shape.cast(payload_shape(member.signature)).width,
-                "fields": _fields(payload_shape(member.signature)),
-            }
-            for name, member in array.signature.members.items()
-        },
+        "streams": describe_streams(array),
         "modules": [module_name(block) for block in modules(array)],
     }
-
-
-def _fields(shape: ShapeCastable) -> dict[str, dict[str, Any]]:
-    """Where each field of a payload lies; an array field is `count` elements side by side."""
-    fields = {}
-    for name, field in data.Layout.cast(shape):
-        element, count = field.shape, 1
-        if isinstance(element, data.ArrayLayout):
-            element, count = element.elem_shape, element.length
-        element = Shape.cast(element)
-        fields[name] = {
-            "offset": field.offset,
-            "width": element.width,
-            "count": count,
-            "signed": element.signed,
-        }
-    return fields
