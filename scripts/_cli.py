@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from speq.parameters import PRESETS, ParameterError, Parameters, load
+from speq.design_files import load
+from speq.parameters import PRESETS, ParameterError, Parameters
 from speq.yosys import YosysError
 
 EXPECTED_ERRORS: tuple[type[Exception], ...] = (

@@ -22,13 +22,14 @@ from rich.table import Table
 import _cli
 import _pack_int4
 from _pack_report import show
+from speq.design_files import load
 from speq.formats import pack, unpack
 from speq.formats.container import read_weights
 from speq.formats.exponents import Exponents, plot_exponents
 from speq.formats.model import Options, draft_bits_per_weight, pack_model, verify_model
 from speq.formats.sources import open_source
 from speq.formats.tables import Family, family
-from speq.parameters import TABLE_NAMES, Parameters, load
+from speq.parameters import TABLE_NAMES, Parameters
 
 BENCHMARK_SHAPE = (4096, 4096)
 BENCHMARK_RUNS = 5

@@ -22,8 +22,9 @@ from rich.table import Table
 
 import _cli
 from _ablation import ablation_figures, ablation_table
+from speq.design_files import load
 from speq.emission import emit
-from speq.parameters import ParameterError, Parameters, load
+from speq.parameters import ParameterError, Parameters
 from speq.synthesis import (
     HOW_TO_GET,
     PEERS,

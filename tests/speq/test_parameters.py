@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from speq.design_files import load
 from speq.parameters import (
     MAX_DIMENSION,
     MAX_TOKENS,
@@ -19,7 +20,6 @@ from speq.parameters import (
     ParameterError,
     Parameters,
     check_accelerator,
-    load,
 )
 
 HW = Path(__file__).parents[2] / "hw"
