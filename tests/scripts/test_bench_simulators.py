@@ -9,7 +9,10 @@ import bench_simulators
 SMALLEST = ["--set", "tokens=1", "--set", "draft_lanes=1", "--set", "activation_values=64"]
 
 
-@pytest.mark.parametrize("modes", ["['verify', 'draft']", "['verify']"])
+FP16_ONLY = pytest.param("['verify']", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("modes", ["['verify', 'draft']", FP16_ONLY])
 def test_weights_go_into_the_array_on_every_cycle(monkeypatch, tmp_path, capsys, modes):
     beside, record = tmp_path / "beside.json", tmp_path / "figures.json"
     other = {"simulator": "other 1.0", "simulated_cycles_per_second": 1000.0}

@@ -54,7 +54,10 @@ def _play(compiled: Compiled, parameters: Parameters, job: Job) -> None:
     assert not wrong.size, f"{job.mode}: {wrong.size} tokens differ, the first is {wrong[0]}"
 
 
-@pytest.mark.parametrize("lanes", [4, 2, 1])
+OTHER_LANES = [pytest.param(lanes, marks=pytest.mark.slow) for lanes in (2, 1)]
+
+
+@pytest.mark.parametrize("lanes", [4, *OTHER_LANES])
 def test_every_code_times_every_activation(lanes: int, tmp_path: Path) -> None:
     """Draft weights, alone and in company."""
     parameters, compiled = _emit(lanes, tmp_path)

@@ -25,7 +25,7 @@ JOBS = {
 }
 """Random jobs by design; three rounds of them take some seconds."""
 
-SLOW = ("all_1", "bfp12", "bfp8", "qspec_1", "middle")
+SLOW = ("halves", "all_2", "all_1", "bfp12", "bfp8", "qspec_1", "middle")
 """What sets these apart is in the other designs, too."""
 
 

@@ -64,7 +64,7 @@ def check_all(bench: Bench, jobs: list[Job]) -> None:
         assert bench.received[name] == bench.expected(name, jobs)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_planes_in_order_whatever_the_bus_does(name: str, seed: int) -> None:
     generator = random.Random(f"{name} {seed}")
@@ -318,7 +318,11 @@ def busy(parameters: Parameters, job: Job, appetite: dict, latency: tuple[int, i
 )
 @pytest.mark.parametrize(
     ("burst", "latency", "least"),
-    [(64, (1, 1), 0.998), (64, (20, 200), 0.985), (4, (1, 1), 0.995)],
+    [
+        (64, (1, 1), 0.998),
+        (64, (20, 200), 0.985),
+        pytest.param(4, (1, 1), 0.995, marks=pytest.mark.slow),
+    ],
 )
 def test_the_port_is_busy(
     job: Job, appetite: dict, burst: int, latency: tuple[int, int], least: float
