@@ -2,8 +2,10 @@
 
 * :func:`load_model` reads a model; :class:`Llama` runs it on a :class:`Backend`;
 * :class:`FastBackend` multiplies by BLAS, :class:`WideBackend` in float64 for comparison;
+* :class:`GoldenBackend` and :class:`Int4Backend` multiply on the golden model of the array;
 * :class:`Rotation` and :class:`RotatedBackend` rotate inputs online;
-* :func:`capture` gives the inputs of every linear layer.
+* :func:`capture` gives the inputs of every linear layer;
+* :mod:`speq_sim.decoding.speculative` decodes with drafts, losslessly.
 """
 
 from speq_sim.decoding.backends import Backend, FastBackend, WideBackend
@@ -11,29 +13,67 @@ from speq_sim.decoding.cache import KVCache
 from speq_sim.decoding.capture import CaptureBackend, capture
 from speq_sim.decoding.config import LlamaConfig, RopePairing
 from speq_sim.decoding.errors import ModelError
+from speq_sim.decoding.golden_backend import GoldenBackend, PackedLayer, PackedLayers
+from speq_sim.decoding.golden_int4 import Int4Backend, Int4Layer, Int4Layers
 from speq_sim.decoding.hadamard import hadamard_matrix, hadamard_transform
 from speq_sim.decoding.llama import Llama, greedy
 from speq_sim.decoding.readers import load_model
 from speq_sim.decoding.rotation import AttentionRotation, RotatedBackend, Rotation
+from speq_sim.decoding.speculative import (
+    Adaptive,
+    Confidence,
+    Fixed,
+    Generation,
+    Policy,
+    Round,
+    Verdict,
+    accept_greedy,
+    accept_sampled,
+    plain,
+    probabilities,
+    speculate,
+    speculate_hierarchically,
+    speculate_rounds,
+)
 from speq_sim.decoding.weights import LlamaWeights
 
 __all__ = [
+    "Adaptive",
     "AttentionRotation",
     "Backend",
     "CaptureBackend",
+    "Confidence",
     "FastBackend",
+    "Fixed",
+    "Generation",
+    "GoldenBackend",
+    "Int4Backend",
+    "Int4Layer",
+    "Int4Layers",
     "KVCache",
     "Llama",
     "LlamaConfig",
     "LlamaWeights",
     "ModelError",
+    "PackedLayer",
+    "PackedLayers",
+    "Policy",
     "RopePairing",
     "RotatedBackend",
     "Rotation",
+    "Round",
+    "Verdict",
     "WideBackend",
+    "accept_greedy",
+    "accept_sampled",
     "capture",
     "greedy",
     "hadamard_matrix",
     "hadamard_transform",
     "load_model",
+    "plain",
+    "probabilities",
+    "speculate",
+    "speculate_hierarchically",
+    "speculate_rounds",
 ]
