@@ -110,12 +110,14 @@ def test_probabilities_by_hand():
     )
 
 
-def test_the_last_possible_token_is_drawn_at_the_upper_end():
-    class Upper:
+@pytest.mark.parametrize(("number", "token"), [(0.0, 1), (0.249, 1), (0.25, 3), (1.0, 3)])
+def test_drawing_by_hand(number, token):
+    class Chosen:
         def random(self):
-            return 1.0
+            return number
 
-    assert draw(np.array([0, 0.5, 0.25, 0]), Upper()) == 2
+    # 1.0 does not come, but its product with the sum may, by rounding.
+    assert draw(np.array([0, 0.5, 0, 1.5, 0]), Chosen()) == token
 
 
 def test_wrong_input_is_named():

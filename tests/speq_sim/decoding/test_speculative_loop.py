@@ -92,6 +92,30 @@ def test_worse_drafts_are_accepted_less():
     assert 1 == rates[0] > rates[1] > rates[2]
 
 
+class Recorder(Fixed):
+    """A policy that keeps what it is told."""
+
+    def __init__(self, length):
+        super().__init__(length)
+        self.seen = []
+
+    def record(self, drafted, accepted):
+        self.seen.append((drafted, accepted))
+
+
+def test_policies_and_statistics_agree():
+    policy = Recorder(4)
+    found = speculate(model(), model(GOOD), PROMPT, 40, policy)
+    assert policy.seen == [(each.drafted, each.accepted) for each in found.rounds]
+    rejected = sum(accepted < drafted for drafted, accepted in policy.seen)
+    total = sum(accepted for _, accepted in policy.seen)
+    assert rejected > 0
+    assert found.acceptance == total / (total + rejected)
+    middle = Recorder(3)
+    speculate_hierarchically(model(), model(), model(), PROMPT, 20, middle)
+    assert middle.seen == [(3, 3)] * 4 + [(0, 0)]
+
+
 def test_one_token_needs_no_draft():
     found = speculate(model(), model(BAD), [3], 1, Fixed(4))
     assert [(each.drafted, each.emitted) for each in found.rounds] == [(0, 1)]
