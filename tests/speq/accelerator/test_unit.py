@@ -136,13 +136,13 @@ def a_plan(design):
     return Plan(matrices, vectors, rounds)
 
 
-SLOW = ("two_lanes", "one_lane", "narrow_port", "all_modes_narrow", "all_modes_one_lane")
+LONGER = ("two_lanes", "one_lane", "narrow_port", "all_modes_narrow", "all_modes_one_lane")
 """What sets these apart is in arrays of the fast suite, or in the other designs."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in DESIGNS],
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONGER else name for name in DESIGNS],
 )
 def test_jobs_are_bit_exact_and_read_their_planes_alone(name, tmp_path):
     design = DESIGNS[name]
