@@ -77,11 +77,22 @@ class PackedLayer:
         """Whether there is nothing to draft with: it is verified in every mode."""
         return self.nibbles is None
 
+    def prepare(self, mode: PackedMode) -> golden.Prepared:
+        """The matrix prepared for many products in a mode; a plain one is verified."""
+        scale = self.shifts, self.row_exponents
+        if mode == "verify" or self.is_plain:
+            return golden.prepare_verify(self.values, *scale)
+        if mode == "middle":
+            return golden.prepare_middle(self.values, *scale)
+        return golden.prepare_draft(self.nibbles, self.draft_values, *scale)
+
 
 class PackedLayers(Mapping[str, PackedLayer]):
     """The matrices of a model, packed once; any number of back ends can share them.
 
-    Takes 3 bytes a weight, and 2 of a plain matrix.
+    Takes 3 bytes a weight, and 2 of a plain matrix. Besides, a matrix takes 8 bytes a weight for
+    each mode that it was multiplied in: it is prepared at its first product, and kept prepared for
+    all back ends.
 
     Parameters
     ----------
@@ -91,6 +102,7 @@ class PackedLayers(Mapping[str, PackedLayer]):
 
     def __init__(self, layers: Mapping[str, PackedLayer]) -> None:
         self._layers = dict(layers)
+        self._prepared: dict[tuple[str, str], golden.Prepared] = {}
 
     @classmethod
     def plain(cls, matrices: Mapping[str, NDArray[np.float16]]) -> "PackedLayers":
@@ -153,6 +165,20 @@ class PackedLayers(Mapping[str, PackedLayer]):
             layers[name] = PackedLayer.of(tensor, reader.family)
         return cls(layers)
 
+    def prepared(self, name: str, mode: PackedMode) -> golden.Prepared:
+        """A layer prepared for many products in a mode, the same for every caller.
+
+        Raises
+        ------
+        ModelError
+            If there is no layer of that name, or no such mode.
+        """
+        layer, mode = layer_of(self, name), mode_of(mode, PackedMode)
+        key = name, "verify" if layer.is_plain else mode
+        if key not in self._prepared:
+            self._prepared[key] = layer.prepare(mode)
+        return self._prepared[key]
+
     def __getitem__(self, name: str) -> PackedLayer:
         return self._layers[name]
 
@@ -208,14 +234,9 @@ class GoldenBackend:
         """
         layer = layer_of(self._layers, name)
         mode = "verify" if layer.is_plain else self._recipe.get(name, self._mode)
-        scale = layer.shifts, layer.row_exponents
-        if mode == "verify":
-            return golden.verify_packed(layer.values, rounded(x), *scale)
-        if mode == "middle":
-            return golden.middle(layer.values, rounded(x), *scale)
-        results = golden.draft(
-            layer.nibbles, layer.draft_values, rounded(x), *scale, form=self._format
-        )
+        results = self._layers.prepared(name, mode).multiply(rounded(x), self._format)
+        if mode != "draft":
+            return results
         ones = np.ones(len(results), dtype=np.float32)
         return golden.scale_results(results[None], layer.alpha[:, None], ones)
 

@@ -4,6 +4,8 @@ Every function works in the type of its first argument, and on each token by its
 gets does not depend on the tokens beside it, to the last bit.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,15 +61,23 @@ def rotate_positions(x: NDArray, angles: NDArray[np.float64], pairing: RopePairi
     return turned
 
 
-def attend(queries: NDArray, keys: NDArray, values: NDArray) -> NDArray:
-    """Grouped-query attention of the last positions to all up to their own.
+def attend(
+    queries: NDArray,
+    keys: NDArray,
+    values: NDArray,
+    seen: Sequence[slice | NDArray[np.int64]] | None = None,
+) -> NDArray:
+    """Grouped-query attention of the last tokens to all that they see.
 
     Parameters
     ----------
     queries : NDArray
-        [T, heads, D], of the last T positions.
+        [T, heads, D], of the last T slots.
     keys, values : NDArray
-        [kv heads, positions, D], of all positions; the mask is causal.
+        [kv heads, slots, D], of all slots.
+    seen : sequence of slice or NDArray, optional
+        T: the slots that each token sees, in the order of their positions. By default all up to
+        its own.
 
     Returns
     -------
@@ -75,17 +85,23 @@ def attend(queries: NDArray, keys: NDArray, values: NDArray) -> NDArray:
         [T, heads * D].
     """
     tokens, heads, head_dim = queries.shape
-    kv_heads, positions, _ = keys.shape
+    kv_heads, slots, _ = keys.shape
+    if seen is None:
+        seen = [slice(slots - tokens + token + 1) for token in range(tokens)]
     grouped = queries.reshape(tokens, kv_heads, heads // kv_heads, head_dim)
     scale = queries.dtype.type(head_dim**-0.5)
     mixed = np.empty_like(grouped)
-    # Token by token over its own keys alone: BLAS may sum in another order for another shape, and
-    # this shape is the same however many tokens come together.
-    for token in range(tokens):
-        seen = positions - tokens + token + 1
-        scores = (grouped[token] * scale) @ keys[:, :seen].swapaxes(1, 2)
-        mixed[token] = _softmax(scores) @ values[:, :seen]
+    # Token by token over what it sees alone: BLAS may sum in another order for another shape, and
+    # this shape is the same however many tokens come together, and on whichever slots they lie.
+    for token, places in enumerate(seen):
+        scores = (grouped[token] * scale) @ _rows(keys, places).swapaxes(1, 2)
+        mixed[token] = _softmax(scores) @ _rows(values, places)
     return mixed.reshape(tokens, heads * head_dim)
+
+
+def _rows(x: NDArray, places: slice | NDArray[np.int64]) -> NDArray:
+    """Slots of [kv heads, slots, D], each head's rows behind one another in memory."""
+    return x[:, places] if isinstance(places, slice) else x.take(places, axis=1)
 
 
 def _softmax(scores: NDArray) -> NDArray:

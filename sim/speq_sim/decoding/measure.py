@@ -2,9 +2,9 @@
 
     python -m speq_sim.decoding.measure smollm2-135m
 
-generates greedily behind a built-in prompt (or that of --prompt), times prefill and decoding, then
-runs prompt and text once more without and with rotation, and prints crest factors of the inputs of
-the rotated layers: per token the largest magnitude over the root mean square.
+generates greedily behind a built-in prompt (or --prompt, or --tokens), times prefill and decoding,
+then runs prompt and text once more without and with rotation, and prints crest factors of the
+inputs of the rotated layers: per token the largest magnitude over the root mean square.
 """
 
 import argparse
@@ -21,33 +21,17 @@ from speq_sim.decoding.capture import capture
 from speq_sim.decoding.errors import ModelError
 from speq_sim.decoding.llama import Llama, greedy
 from speq_sim.decoding.outliers import crest
-from speq_sim.decoding.readers import load_model
+from speq_sim.decoding.readers import load_model, load_tokenizer
 from speq_sim.decoding.rotation import AttentionRotation, Rotation
 from speq_sim.decoding.weights import LlamaWeights
 
-__all__ = ["Speed", "crest_lines", "main", "measure_speed", "prompt_tokens"]
+__all__ = ["Speed", "crest_lines", "main", "measure_speed"]
 
-_CHAT = "<|im_start|> user Ċ Tell Ġme Ġabout Ġthe Ġsea . <|im_end|> Ċ <|im_start|> ass istant Ċ"
 PROMPTS = {
-    "smollm2-135m": tuple(_CHAT.split()),
-    "stories15m": ("\n<s>\n", " Once", " upon", " a", " time"),
+    "smollm2-135m": "Tell me about the sea.",
+    "stories15m": "Once upon a time",
 }
-"""Prompts as texts of tokens."""
-
-
-def prompt_tokens(weights: LlamaWeights, texts: tuple[str, ...]) -> list[int]:
-    """Numbers of tokens given by their texts.
-
-    Raises
-    ------
-    ModelError
-        If the vocabulary lacks one.
-    """
-    numbers = {text: number for number, text in enumerate(weights.tokens)}
-    missing = [text for text in texts if text not in numbers]
-    if missing:
-        raise ModelError(f"the vocabulary of {weights.origin} lacks the token {missing[0]!r}")
-    return [numbers[text] for text in texts]
+"""Prompts of the models that come as packages."""
 
 
 class Speed(NamedTuple):
@@ -113,13 +97,13 @@ def _crests(inputs: dict[str, NDArray[np.float16]], part: str) -> NDArray[np.flo
     return np.concatenate([crest(x) for name, x in inputs.items() if name.endswith(f".{part}")])
 
 
-def _text(weights: LlamaWeights, tokens: list[int]) -> str:
-    """Tokens for a reader: their texts, or their numbers where the model has no texts."""
-    if not weights.tokens:
-        return ",".join(map(str, tokens))
-    text = "".join(weights.tokens[number] for number in tokens)
-    # How vocabularies of byte-level BPE write a space and a line feed.
-    return text.replace("\u0120", " ").replace("\u010a", "\n")
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ModelError(
+            f"--tokens {text} is no list of token numbers: write them as 1,9038,2501"
+        ) from None
 
 
 def main() -> None:
@@ -128,7 +112,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help=f"a model file or folder, or one of {', '.join(PROMPTS)}")
-    parser.add_argument("--prompt", help="token numbers, such as 1,9038,2501")
+    parser.add_argument("--prompt", help="text to answer, or to go on with")
+    parser.add_argument("--tokens", help="numbers of tokens instead, such as 1,9038,2501")
     parser.add_argument("--count", type=int, default=112, help="tokens to generate (default: 112)")
     parser.add_argument("--batch", type=int, default=128, help="tokens of the timed prefill")
     parser.add_argument(
@@ -137,16 +122,18 @@ def main() -> None:
     )  # fmt: skip
     arguments = parser.parse_args()
     weights = load_model(arguments.model)
-    if arguments.prompt:
-        prompt = [int(number) for number in arguments.prompt.split(",")]
-    elif arguments.model in PROMPTS:
-        prompt = prompt_tokens(weights, PROMPTS[arguments.model])
+    text = arguments.prompt or PROMPTS.get(arguments.model)
+    if arguments.tokens:
+        tokenizer, prompt = None, _numbers(arguments.tokens)
+    elif text:
+        tokenizer = load_tokenizer(arguments.model)
+        prompt = tokenizer.chat(text)
     else:
-        raise ModelError("there is no built-in prompt for this model: give token numbers, --prompt")
+        raise ModelError("there is no built-in prompt for this model: give --prompt or --tokens")
     model = Llama(weights, FastBackend(weights.matrices))
     found, decoding, prefill = measure_speed(model, prompt, arguments.count, arguments.batch)
     print(f"{weights.origin}\none by one: {decoding}\nprefill: {prefill}")
-    print(_text(weights, found))
+    print(tokenizer.decode(found) if tokenizer else ",".join(map(str, found)))
     print("\n".join(crest_lines(weights, prompt + found, arguments.attention)))
 
 

@@ -30,8 +30,9 @@ class LlamaWeights:
         float32 [H] of every norm: ``layer.<i>.attention_norm``, ``layer.<i>.ffn_norm``, ``norm``.
     origin : str
         Where it was read from, and what was done to its weights.
-    tokens : tuple of str
-        Text of each token as its file has it; empty where the file has none.
+    stored : mapping of str to str
+        Name of each matrix in that file; of a tied head, that of the embedding. Packed files have
+        the same names.
     """
 
     config: LlamaConfig
@@ -39,14 +40,14 @@ class LlamaWeights:
     matrices: Mapping[str, NDArray[np.float16]]
     norms: Mapping[str, NDArray[np.float32]]
     origin: str
-    tokens: tuple[str, ...] = ()
+    stored: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def assemble(
     config: LlamaConfig,
     read: Callable[[str], NDArray],
     origin: str,
-    tokens: tuple[str, ...] = (),
+    stored_name: Callable[[str], str] = str,
 ) -> LlamaWeights:
     """Read every tensor of a model, round its matrices to FP16, and check all shapes.
 
@@ -59,8 +60,8 @@ def assemble(
         asked for a tied head.
     origin : str
         Where it is read from; what the rounding did is added to it.
-    tokens : tuple of str
-        As in :class:`LlamaWeights`.
+    stored_name : callable
+        Gives the name that a tensor has in the file; by default the same.
 
     Raises
     ------
@@ -86,17 +87,18 @@ def assemble(
         return to_half(name, values)
 
     embedding = half("embedding", (config.vocabulary, config.hidden))
-    matrices = {}
+    matrices, stored = {}, {}
     for name, shape in config.matrix_shapes().items():
         tied = name == "head" and config.tied_head
         matrices[name] = embedding if tied else half(name, shape)
+        stored[name] = stored_name("embedding" if tied else name)
     norms = {
         name: np.array(checked(name, (config.hidden,)), dtype=np.float32)
         for name in config.norm_names()
     }
     if rounded:
         origin = f"{origin}, rounded from {', '.join(rounded)} to FP16"
-    return LlamaWeights(config, embedding, matrices, norms, origin, tokens)
+    return LlamaWeights(config, embedding, matrices, norms, origin, stored)
 
 
 def to_half(name: str, values: NDArray) -> NDArray[np.float16]:

@@ -9,6 +9,8 @@ Written from ``docs/numerics.md`` alone; no circuit is imported and no circuit w
 * :func:`block_floating_point`, :class:`BlockFormat`, :func:`block_format`: activations as passes
   of 4-bit weights see them;
 * :func:`quantise_activations`: INT4 activations for QDRAFT;
+* :class:`Prepared`, made by :func:`prepare_verify` and its like: a matrix kept for many products,
+  with the same results, faster;
 * :func:`scale_results`: the epilogue behind the array, from ``docs/epilogue.md``.
 """
 
@@ -23,11 +25,19 @@ from speq_sim.golden.epilogue import scale_results
 from speq_sim.golden.int4 import INTEGERS, nibbles_of, quantise_activations
 from speq_sim.golden.modes import middle, middle_values, verify, verify_packed
 from speq_sim.golden.nibbles import draft, integer_draft, integer_verify
+from speq_sim.golden.prepared import Prepared, multiply_groups
+from speq_sim.golden.preparing import (
+    prepare_draft,
+    prepare_integers,
+    prepare_middle,
+    prepare_verify,
+)
 
 __all__ = [
     "INTEGERS",
     "BlockFloat",
     "BlockFormat",
+    "Prepared",
     "block_floating_point",
     "block_format",
     "draft",
@@ -35,7 +45,12 @@ __all__ = [
     "integer_verify",
     "middle",
     "middle_values",
+    "multiply_groups",
     "nibbles_of",
+    "prepare_draft",
+    "prepare_integers",
+    "prepare_middle",
+    "prepare_verify",
     "quantise_activations",
     "qverify_format",
     "scale_results",

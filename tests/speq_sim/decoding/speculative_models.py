@@ -45,13 +45,16 @@ class TableModel:
         with np.errstate(divide="ignore"):
             self.logits = np.log(probabilities)
 
-    def cache(self, capacity):
-        return KVCache(self.config, capacity)
+    def cache(self, capacity, spare=0):
+        return KVCache(self.config, capacity, spare=spare)
 
-    def forward(self, tokens, cache):
-        cache.reserve(len(tokens))
-        cache.advance(len(tokens))
-        return self.logits[np.asarray(tokens)]
+    def forward_many(self, segments):
+        found = []
+        for each in segments:
+            each.cache.reserve(len(each.tokens), each.parents)
+            each.cache.advance(len(each.tokens))
+            found.append(self.logits[np.asarray(each.tokens)])
+        return found
 
 
 def chi_square(counts, probabilities):

@@ -49,10 +49,7 @@ def test_a_gguf_file(tmp_path, tied):
     # The file holds epsilon in FP32.
     epsilon = float(np.float32(1e-5))
     weights = interleaved(random_model(tied_head=tied, norm_epsilon=epsilon))
-    tokens = [f"t{number}" for number in range(weights.config.vocabulary)]
-    found = load_model(models.write_gguf(tmp_path / "model.gguf", weights, tokens=tokens))
-    same(found, weights)
-    assert found.tokens == tuple(tokens)
+    same(load_model(models.write_gguf(tmp_path / "model.gguf", weights)), weights)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -62,7 +59,6 @@ def test_a_llama2c_file(tmp_path, tied):
     path.write_bytes(models.llama2c_bytes(weights))
     found = load_model(path)
     same(found, weights)
-    assert found.tokens == ()
 
 
 def test_an_npm_archive_with_a_tokenizer(tmp_path):
@@ -73,9 +69,7 @@ def test_an_npm_archive_with_a_tokenizer(tmp_path):
     with tarfile.open(tmp_path / "package.tgz", "w:gz") as archive:
         archive.add(data, ARCHIVE_MEMBER)
     for path in (data, tmp_path / "package.tgz"):
-        found = load_model(path)
-        same(found, weights)
-        assert found.tokens == tuple(tokens)
+        same(load_model(path), weights)
 
 
 def test_gguf_and_hugging_face_files_of_one_model_compute_the_same(tmp_path):
@@ -176,7 +170,6 @@ def test_wrong_gguf_files_are_refused(tmp_path):
         (lambda data: data[:20], "too short to be a llama2.c model"),
         (lambda data: data[:-100], "its header says"),
         (lambda data: b"\0" * 4 + data[4:], "does not begin with the header"),
-        (lambda data: data + b"\1\0\0\0\0", "the tokenizer behind the model is cut"),
     ],
 )
 def test_wrong_llama2c_files_are_refused(tmp_path, content, message):

@@ -13,11 +13,9 @@ from speq_sim.decoding import (
     Rotation,
     greedy,
     load_model,
+    load_tokenizer,
 )
-from speq_sim.decoding.measure import prompt_tokens
 from speq_sim.decoding.outliers import crest
-
-QUESTION = "user Ċ What Ġis Ġthe Ġcapital Ġof ĠFrance ? <|im_end|> Ċ <|im_start|> ass istant Ċ"
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +37,20 @@ def load_or_skip(name):
 
 
 def test_smollm2_answers(smollm2):
+    pytest.importorskip("tokenizers")
+    tokenizer = load_tokenizer("smollm2-135m")
     model = Llama(smollm2, FastBackend(smollm2.matrices))
-    found = greedy(model, prompt_tokens(smollm2, ("<|im_start|>", *QUESTION.split())), 8)
-    text = "".join(smollm2.tokens[token] for token in found).replace("Ġ", " ")
-    assert text.startswith("The capital of France is Paris.<|im_end|>")
+    found = greedy(model, tokenizer.chat("What is the capital of France?"), 8)
+    assert tokenizer.decode(found[:7]) == "The capital of France is Paris."
+    assert found[7] in tokenizer.stop
 
 
 def test_stories_continue_and_rotation_leaves_the_text(stories):
-    prompt = prompt_tokens(stories, ("\n<s>\n", " Once", " upon", " a", " time"))
+    tokenizer = load_tokenizer("stories15m")
+    prompt = tokenizer.completion("Once upon a time")
     found = greedy(Llama(stories, FastBackend(stories.matrices)), prompt, 24)
-    text = "".join(stories.tokens[token] for token in found)
+    stream = tokenizer.stream()
+    text = stream.push(found) + stream.close()
     assert text.startswith(", there was a little girl named Lily. She loved to play outside")
     rotation = Rotation(stories.config)
     backend = FastBackend(rotation.fold(stories.matrices))

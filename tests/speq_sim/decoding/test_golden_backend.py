@@ -1,5 +1,8 @@
 """The back ends of the golden model: what each product is, and that a token is alone in it."""
 
+import contextlib
+from unittest import mock
+
 import numpy as np
 import pytest
 from decoding_models import CONFIG, TOKENS, random_model
@@ -204,6 +207,35 @@ def test_what_cannot_be_packed_is_verified():
     for mode in PACKED_MODES:
         same(GoldenBackend(layers, mode).multiply("q", x), wanted)
     same(Int4Backend(Int4Layers({"q": weights}), "qdraft").multiply("q", x), wanted)
+
+
+def test_layers_are_prepared_once_for_all_back_ends():
+    """At the first product in a mode, not before; plain matrices have one mode."""
+    matrices = {name: WEIGHTS.matrices[name] for name in ("layer.0.q", "head")}
+    layers = PackedLayers.pack(matrices, FAMILY)
+    back_ends = [GoldenBackend(layers, mode) for mode in (*PACKED_MODES, *PACKED_MODES)]
+    back_ends.append(GoldenBackend(layers, "draft", golden.block_format("bfp12", 4)))
+    with contextlib.ExitStack() as stack:
+        made = [
+            stack.enter_context(mock.patch.object(golden, name, wraps=getattr(golden, name)))
+            for name in ("prepare_verify", "prepare_middle", "prepare_draft")
+        ]
+        for count, name in enumerate(matrices):
+            assert [each.call_count for each in made] == [count] * 3
+            for backend in back_ends:
+                backend.multiply(name, inputs(name))
+        assert [each.call_count for each in made] == [2] * 3
+    assert layers.prepared("head", "draft") is layers.prepared("head", "draft")
+    assert layers.prepared("head", "draft") is not layers.prepared("head", "middle")
+    plain = PackedLayers.plain(matrices)
+    assert plain.prepared("head", "draft") is plain.prepared("head", "verify")
+    with pytest.raises(ModelError, match="mode 'qdraft'"):
+        layers.prepared("head", "qdraft")
+    integers = Int4Layers(matrices)
+    with mock.patch.object(golden, "prepare_integers", wraps=golden.prepare_integers) as made:
+        for mode in ("qdraft", "qverify"):
+            Int4Backend(integers, mode).multiply("layer.0.q", inputs("layer.0.q"))
+        assert made.call_count == 1
 
 
 def test_a_packed_file_gives_the_same(tmp_path):

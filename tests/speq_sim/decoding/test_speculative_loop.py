@@ -22,7 +22,7 @@ from speq_sim.decoding import (
     speculate_hierarchically,
     speculate_rounds,
 )
-from speq_sim.decoding.speculative import acceptance
+from speq_sim.decoding.speculative import acceptance, proposals, starting
 
 PERFECT, GOOD, BAD = 0.0, 0.1, 1.0
 POLICIES = {
@@ -180,6 +180,48 @@ def test_plainly_sampled_tokens_follow_the_target():
     p, _ = tables()
     statistic, limit = chi_square(followers(plain(TableModel(p), [0], 20_000, 1.0, 3)), p)
     assert statistic < limit
+
+
+def middle_table():
+    """Between draft and target, with three zeros in each row."""
+    random = np.random.default_rng(2)
+    m = random.uniform(0.2, 1, (VOCABULARY, VOCABULARY))
+    for row in range(VOCABULARY):
+        m[row, random.choice(VOCABULARY, 3, replace=False)] = 0
+    return m / m.sum(axis=1, keepdims=True)
+
+
+def sampled_hierarchically(count):
+    p, q = tables()
+    target, middle, draft = TableModel(p), TableModel(middle_table()), TableModel(q)
+    policy = Confidence(0.3, 3)
+    return speculate_hierarchically(target, middle, draft, [0], count, policy, 4, 1.0, seed=6)
+
+
+def test_hierarchically_sampled_tokens_follow_the_target():
+    found = sampled_hierarchically(12_000)
+    statistic, limit = chi_square(followers(found.tokens), tables()[0])
+    assert statistic < limit
+    # The draft is of use to the middle model, and that to the target.
+    assert found.tokens_per_round > 1.5
+    assert sum(found.middle_passes) > 1.5 * len(found.middle_passes)
+
+
+def test_a_middle_chain_judged_as_if_the_draft_had_drawn_it_is_noticed(monkeypatch):
+    draft = TableModel(tables()[1])
+
+    class Wrong(proposals.Gatherer):
+        def propose(self, last, cache, most):
+            chain = yield from super().propose(last, cache, most)
+            behind = [last, *chain.tokens][:-1]
+            # A uniform part, so that no token of the chain comes with probability 0.
+            chain.logits = [np.logaddexp(draft.logits[token], -3.0) for token in behind]
+            return chain
+
+    monkeypatch.setattr(starting, "Gatherer", Wrong)
+    found = sampled_hierarchically(6_000)
+    statistic, limit = chi_square(followers(found.tokens), tables()[0])
+    assert statistic > 2 * limit
 
 
 def test_a_loop_without_the_residual_is_noticed(monkeypatch):

@@ -5,12 +5,15 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from speq.formats.sources import open_source
+from speq.formats.sources.gguf_header import read_gguf_header
 from speq_sim.decoding.config import config_from_gguf
 from speq_sim.decoding.readers.gguf_values import read_key_values
 from speq_sim.decoding.readers.named import check_used, tensor_of
+from speq_sim.decoding.tokenizer import Tokenizer
+from speq_sim.decoding.vocabularies import tokenizer_from_gguf
 from speq_sim.decoding.weights import LlamaWeights, assemble
 
-__all__ = ["read_gguf"]
+__all__ = ["read_gguf", "read_gguf_tokenizer"]
 
 _PARTS = {
     "q": "attn_q",
@@ -52,10 +55,23 @@ def read_gguf(path: Path) -> LlamaWeights:
 
     treatments = dict.fromkeys(tensor.origin for tensor in source.tensors if tensor.origin)
     origin = ", ".join((source.name, *treatments))
-    texts = tuple(metadata.get("tokenizer.ggml.tokens", ()))
-    model = assemble(config, read, origin, texts)
+    model = assemble(config, read, origin, _stored_name)
     check_used(tensors, used, source.name)
     return model
+
+
+def read_gguf_tokenizer(path: Path) -> Tokenizer:
+    """Read the tokenizer in the key-values of a GGUF model.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or one of another kind.
+    FormatError
+        If the file is damaged.
+    """
+    read_gguf_header(path)
+    return tokenizer_from_gguf(read_key_values(path), path.name)
 
 
 def _stored_name(name: str) -> str:

@@ -61,7 +61,7 @@ def read_hugging_face(folder: Path) -> LlamaWeights:
         used.add(stored)
         return tensor_of(tensors, stored, source.name).values()
 
-    model = assemble(config, read, folder.name)
+    model = assemble(config, read, folder.name, _stored_name)
     check_used(tensors, used, source.name)
     return model
 

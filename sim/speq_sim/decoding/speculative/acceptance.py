@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from speq_sim.decoding.errors import ModelError
 from speq_sim.decoding.speculative.sampling import checked_logits, draw
 
-__all__ = ["Verdict", "accept_greedy", "accept_sampled", "residual"]
+__all__ = ["Verdict", "accept_greedy", "accept_sampled", "accept_tree", "residual"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,46 @@ def accept_greedy(draft_tokens: Sequence[int], target_logits: ArrayLike) -> Verd
     wrong = np.flatnonzero(likeliest[:-1] != np.asarray(draft_tokens, dtype=np.int64))
     accepted = int(wrong[0]) if wrong.size else len(draft_tokens)
     return Verdict(accepted, int(likeliest[accepted]))
+
+
+def accept_tree(
+    draft_tokens: Sequence[int], parents: Sequence[int], target_logits: ArrayLike
+) -> tuple[list[int], int]:
+    """Accept the path of a tree whose every token is the target's likeliest there.
+
+    Parameters
+    ----------
+    draft_tokens : sequence of int
+        N tokens, 0 or more, no two children of one parent the same.
+    parents : sequence of int
+        N: the place of each one's parent among them, or -1 for the first level.
+    target_logits : array_like
+        [N+1, V]; the first row is for the first level, row i + 1 for the children of node i.
+
+    Returns
+    -------
+    list of int
+        Places of the accepted tokens, each the parent of the next one.
+    int
+        The target's own token behind them.
+
+    Raises
+    ------
+    ModelError
+        If a logit is NaN, or there are not N+1 rows.
+    """
+    logits = checked_logits(target_logits)
+    _check_rows("target logits", logits, len(draft_tokens) + 1)
+    likeliest = logits.argmax(axis=-1)
+    children = {
+        (parent, token): place
+        for place, (parent, token) in enumerate(zip(parents, draft_tokens, strict=True))
+    }
+    path, place = [], -1
+    while (child := children.get((place, int(likeliest[place + 1])))) is not None:
+        path.append(child)
+        place = child
+    return path, int(likeliest[place + 1])
 
 
 def accept_sampled(

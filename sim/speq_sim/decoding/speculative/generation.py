@@ -1,4 +1,4 @@
-"""What speculation gives: tokens, and statistics by round."""
+"""What decoding gives: tokens, and statistics by round."""
 
 from dataclasses import dataclass
 from math import nan
@@ -8,18 +8,29 @@ __all__ = ["Generation", "Round"]
 
 @dataclass(frozen=True)
 class Round:
-    """One verify pass and the drafts before it.
+    """One verify pass and the cheaper passes before it.
 
     Attributes
     ----------
     tokens : tuple of int
-        Emitted: the accepted ones, and one of the target's own.
+        Emitted: the accepted ones, and, unless a stop token is among them, one of the target's own.
     drafted : int
-        Tokens that the target was given to judge.
+        Tokens that the target was given to judge: of a chain, or nodes of a tree.
+    accepted : int
+        Drafted tokens that stayed.
+    judged : int
+        Places at which a drafted token was accepted, or all were rejected. (What lies behind a
+        rejection is not judged.)
+    draft_passes, middle_passes : tuple of int
+        Tokens of each pass of the draft, and of the middle model.
     """
 
     tokens: tuple[int, ...]
     drafted: int
+    accepted: int
+    judged: int
+    draft_passes: tuple[int, ...] = ()
+    middle_passes: tuple[int, ...] = ()
 
     @property
     def emitted(self) -> int:
@@ -27,14 +38,9 @@ class Round:
         return len(self.tokens)
 
     @property
-    def accepted(self) -> int:
-        """Drafted tokens that stayed."""
-        return len(self.tokens) - 1
-
-    @property
-    def judged(self) -> int:
-        """Drafted tokens up to the first rejected one; those behind it are not judged."""
-        return min(self.drafted, self.accepted + 1)
+    def verify_tokens(self) -> int:
+        """Tokens of the verify pass: those drafted, and the one before them."""
+        return self.drafted + 1
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,18 @@ class Generation:
     def tokens_per_round(self) -> float:
         """Emitted tokens per round."""
         return sum(each.emitted for each in self.rounds) / len(self.rounds)
+
+    @property
+    def draft_passes(self) -> tuple[int, ...]:
+        """Tokens of every pass of the draft, in their order."""
+        return tuple(tokens for each in self.rounds for tokens in each.draft_passes)
+
+    @property
+    def middle_passes(self) -> tuple[int, ...]:
+        """Tokens of every pass of the middle model, in their order."""
+        return tuple(tokens for each in self.rounds for tokens in each.middle_passes)
+
+    @property
+    def verify_passes(self) -> tuple[int, ...]:
+        """Tokens of every pass of the target, in their order; the prompt's is not among them."""
+        return tuple(each.verify_tokens for each in self.rounds)

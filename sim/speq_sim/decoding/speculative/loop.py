@@ -1,91 +1,82 @@
-"""Decoding with a draft, and without."""
+"""The loop of decoding, with drafts of any kind and without."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
-from speq_sim.decoding.llama import Llama
+from speq_sim.decoding.cache import KVCache
 from speq_sim.decoding.speculative.generation import Generation, Round
-from speq_sim.decoding.speculative.passes import begin, draft_chain, verify_chain
-from speq_sim.decoding.speculative.policies import Policy
-from speq_sim.decoding.speculative.rules import rule_of
+from speq_sim.decoding.speculative.passes import Stage, Steps, counted
+from speq_sim.decoding.speculative.proposals import Judged, Proposer, judge, until_stop
+from speq_sim.decoding.speculative.rules import Rule
 
-__all__ = ["plain", "speculate", "speculate_rounds"]
+__all__ = ["Continuation"]
 
 
-def speculate(
-    target: Llama,
-    draft: Llama,
-    prompt: Sequence[int],
-    count: int,
-    policy: Policy,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> Generation:
-    """Continue a prompt as :func:`plain` does, with fewer passes of the target.
-
-    Greedy tokens are those of :func:`plain`, if the target's back end treats each token by itself;
-    sampled ones have the same distribution.
+class Continuation:
+    """One sequence as it grows.
 
     Parameters
     ----------
-    target, draft : Llama
-        The same weights on two back ends. They share one cache: what the draft wrote, the verify
-        pass overwrites.
     prompt : sequence of int
-        Token numbers, one or more.
+    cache : KVCache
+        Holds the prompt but its last token; it has room for `count` tokens.
     count : int
-        Tokens to give, one or more. The last round drafts no more than can still be given.
-    policy : Policy
-        How many tokens to draft.
-    temperature : float
-        0: greedy. Else of the softmax, for draft and target.
-    seed : int
-        Of the random numbers of sampling.
-
-    Raises
-    ------
-    ModelError
-        If the prompt or `count` do not fit into the context, the architectures differ, or a model
-        gives a logit of Inf or NaN.
+        Most tokens to give, 1 or more.
+    proposer : Proposer
+        Proposes tokens for the target to judge.
+    rule : Rule
+        Greedy or sampled.
+    stop : collection of int
+        Tokens behind the first of which the sequence ends.
     """
-    return Generation(
-        tuple(speculate_rounds(target, draft, prompt, count, policy, temperature, seed))
-    )
 
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        cache: KVCache,
+        count: int,
+        proposer: Proposer,
+        rule: Rule,
+        stop: Collection[int],
+    ) -> None:
+        self._cache = cache
+        self._last = prompt[-1]
+        self._left = count
+        self._proposer = proposer
+        self._rule = rule
+        self._stop = stop
 
-def speculate_rounds(
-    target: Llama,
-    draft: Llama,
-    prompt: Sequence[int],
-    count: int,
-    policy: Policy,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> Iterator[Round]:
-    """The rounds of :func:`speculate`, each as soon as it is verified.
+    @property
+    def goes_on(self) -> bool:
+        """Whether another round is due."""
+        return self._left > 0
 
-    Errors, too, come with the first round, not with the call.
-    """
-    rule = rule_of(temperature, seed)
-    cache = begin(target, [draft], prompt, count)
-    last = prompt[-1]
-    while count:
-        start = cache.length
-        chain = draft_chain(draft, last, cache, min(policy.longest(), count - 1), policy, rule)
-        verdict = verify_chain(target, last, chain, cache, start, rule)
-        policy.record(len(chain.tokens), verdict.accepted)
-        last = verdict.token
-        yield Round((*chain.tokens[: verdict.accepted], last), len(chain.tokens))
-        count -= verdict.accepted + 1
+    def round(self) -> Steps[Round]:
+        """The steps of one round: propose, then verify in one pass."""
+        counts: dict[Stage, list[int]] = {stage: [] for stage in Stage}
+        judged = yield from counted(self._round(), counts)
+        tokens = until_stop(judged.tokens, self._stop)
+        self._last = tokens[-1]
+        self._left = 0 if self._last in self._stop else self._left - len(tokens)
+        return Round(
+            tokens,
+            judged.drafted,
+            # Nothing is drafted behind a stop token, so that no accepted token is cut away.
+            judged.accepted,
+            judged.judged,
+            tuple(counts[Stage.DRAFT]),
+            tuple(counts[Stage.MIDDLE]),
+        )
 
+    def whole(self) -> Steps[Generation]:
+        """The steps of all rounds."""
+        rounds = []
+        while self.goes_on:
+            rounds.append((yield from self.round()))
+        return Generation(tuple(rounds))
 
-def plain(
-    target: Llama, prompt: Sequence[int], count: int, temperature: float = 0.0, seed: int = 0
-) -> list[int]:
-    """Continue a prompt token by token: parameters and errors of :func:`speculate`."""
-    rule = rule_of(temperature, seed)
-    cache = begin(target, [], prompt, count)
-    last, found = prompt[-1], []
-    while len(found) < count:
-        last = rule.choose(target.forward([last], cache)[-1])
-        found.append(last)
-    return found
+    def _round(self) -> Steps[Judged]:
+        start, last = self._cache.length, self._last
+        proposal = yield from self._proposer.propose(last, self._cache, self._left - 1)
+        judged = yield from judge(Stage.VERIFY, last, proposal, self._cache, start, self._rule)
+        self._proposer.learn(judged)
+        return judged

@@ -1,95 +1,90 @@
-"""The two steps of a round, on one cache that draft and target share.
+"""Passes that a decoding loop asks for, and what runs them: for one sequence, or for many together.
 
-Between steps, the cache holds every token but the last, which the next pass takes first.
+A loop is a generator. It yields the pass that it needs next, is sent the logits, and returns what
+it found. So one loop serves a single sequence and many in lock step.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import enum
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from speq_sim.decoding.cache import KVCache
-from speq_sim.decoding.errors import ModelError
-from speq_sim.decoding.llama import Llama
-from speq_sim.decoding.speculative.acceptance import Verdict
-from speq_sim.decoding.speculative.policies import Policy
-from speq_sim.decoding.speculative.rules import Rule
-from speq_sim.decoding.speculative.sampling import probabilities
+from speq_sim.decoding.llama import Llama, Segment
 
-__all__ = ["Chain", "begin", "draft_chain", "verify_chain"]
+__all__ = ["Models", "Request", "Stage", "Steps", "counted", "run", "run_many"]
+
+T = TypeVar("T")
 
 
-@dataclass
-class Chain:
-    """Drafted tokens, and the logits [V] that each was chosen from."""
+class Stage(enum.IntEnum):
+    """What a pass is for, the cheapest first."""
 
-    tokens: list[int] = field(default_factory=list)
-    logits: list[NDArray] = field(default_factory=list)
+    DRAFT = 0
+    MIDDLE = 1
+    VERIFY = 2
 
 
-def begin(target: Llama, others: Sequence[Llama], prompt: Sequence[int], count: int) -> KVCache:
-    """A cache that holds the prompt but its last token, with room for `count` tokens.
+@dataclass(frozen=True)
+class Request:
+    """A pass that a loop waits for."""
 
-    Raises
-    ------
-    ModelError
-        If there is no prompt or nothing to give, both do not fit into the context, or a model of
-        `others` has another architecture.
+    stage: Stage
+    segment: Segment
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the pass."""
+        return len(np.asarray(self.segment.tokens))
+
+
+Models = Mapping[Stage, Llama]
+"""The model of each stage."""
+
+Steps = Generator[Request, NDArray[np.floating], T]
+"""Yields requests, is sent logits [R, V], returns a T."""
+
+
+def counted(steps: Steps[T], counts: dict[Stage, list[int]]) -> Steps[T]:
+    """The same steps; the tokens of each of their passes are added to `counts`."""
+    try:
+        request = next(steps)
+        while True:
+            counts[request.stage].append(request.tokens)
+            request = steps.send((yield request))
+    except StopIteration as end:
+        return end.value
+
+
+def run(steps: Steps[T], models: Models) -> T:
+    """Run the steps of one sequence."""
+    return run_many([steps], models)[0]
+
+
+def run_many(sequences: Sequence[Steps[T]], models: Models) -> list[T]:
+    """Run the steps of many sequences in lock step, and give what each returns.
+
+    The cheapest stage that a sequence waits for runs first, for all that wait for it. So cheap
+    passes go on until all sequences wait for the dearest one, which is then shared by all. A
+    sequence that has ended takes no part any more.
     """
-    context = target.config.context
-    if not len(prompt) or count < 1:
-        raise ModelError(
-            f"{count} tokens behind a prompt of {len(prompt)} were asked for: give 1 or more each"
-        )
-    if len(prompt) >= context:
-        raise ModelError(
-            f"a prompt of {len(prompt)} tokens leaves no room in the model's context of {context}: "
-            f"shorten it"
-        )
-    if len(prompt) + count > context:
-        raise ModelError(
-            f"{count} tokens behind a prompt of {len(prompt)} are beyond the model's context of "
-            f"{context}: ask for {context - len(prompt)} at most"
-        )
-    if any(other.config != target.config for other in others):
-        raise ModelError(
-            "draft and target differ in architecture, but share a cache: make both of the same "
-            "weights, with different back ends"
-        )
-    cache = target.cache(len(prompt) + count)
-    if len(prompt) > 1:
-        target.forward(prompt[:-1], cache)
-    return cache
+    results: dict[int, T] = {}
+    waiting: dict[int, Request] = {}
 
+    def go_on(index: int, logits: NDArray | None) -> None:
+        try:
+            waiting[index] = sequences[index].send(logits)
+        except StopIteration as end:
+            results[index] = end.value
 
-def draft_chain(
-    model: Llama, last: int, cache: KVCache, limit: int, policy: Policy, rule: Rule
-) -> Chain:
-    """Draft up to `limit` tokens behind `last`, one pass each.
-
-    The cache is longer by as many positions then, which hold keys and values of the draft.
-    """
-    chain = Chain()
-    while len(chain.tokens) < limit:
-        logits = model.forward([last], cache)[-1]
-        last = rule.choose(logits)
-        chain.tokens.append(last)
-        chain.logits.append(logits)
-        if not policy.goes_on(float(probabilities(logits).max())):
-            break
-    return chain
-
-
-def verify_chain(
-    model: Llama, last: int, chain: Chain, cache: KVCache, start: int, rule: Rule
-) -> Verdict:
-    """Judge a chain in one pass over `last` and its tokens.
-
-    The pass overwrites the keys and values from position `start` on, that of `last`. The cache then
-    ends behind the accepted tokens: all of it from `start` on is this model's.
-    """
-    cache.cut(start)
-    logits = model.forward([last, *chain.tokens], cache)
-    verdict = rule.judge(chain.tokens, chain.logits, logits)
-    cache.cut(start + 1 + verdict.accepted)
-    return verdict
+    for index in range(len(sequences)):
+        go_on(index, None)
+    while waiting:
+        stage = min(request.stage for request in waiting.values())
+        served = sorted(index for index, request in waiting.items() if request.stage == stage)
+        segments = [waiting.pop(index).segment for index in served]
+        for index, logits in zip(served, models[stage].forward_many(segments), strict=True):
+            go_on(index, logits)
+    return [results[index] for index in range(len(sequences))]

@@ -15,6 +15,8 @@ __all__ = ["Greedy", "Rule", "Sampled", "rule_of"]
 class Rule(Protocol):
     """What a loop of decoding needs."""
 
+    is_greedy: bool
+
     def choose(self, logits: NDArray) -> int:
         """A token for logits [V]."""
         ...
@@ -28,6 +30,8 @@ class Rule(Protocol):
 
 class Greedy:
     """The likeliest token, the lowest number among equals."""
+
+    is_greedy = True
 
     def choose(self, logits: NDArray) -> int:
         """The likeliest token."""
@@ -49,6 +53,8 @@ class Sampled:
         Above 0.
     random : Generator
     """
+
+    is_greedy = False
 
     def __init__(self, temperature: float, random: np.random.Generator) -> None:
         self._temperature = temperature
