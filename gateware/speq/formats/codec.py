@@ -17,9 +17,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from speq.formats.cells import LOW_BITS, LOW_MIDDLE
+from speq.formats.cells import CELLS, LOW_BITS, LOW_MIDDLE
 from speq.formats.errors import FormatError
-from speq.formats.tables import CODES, DRAFT_UNIT, SLOTS, CodeTable, Family
+from speq.formats.tables import CODES, DRAFT_UNIT, NO_SLOT, SLOTS, CodeTable, Family
 
 __all__ = [
     "Planes",
@@ -61,7 +61,7 @@ class Planes:
 
 @functools.cache
 def encoder(table: CodeTable) -> NDArray[np.uint16]:
-    """Word of each of the 65,536 FP16 patterns; patterns of 2 and above give 0."""
+    """Word of each of the 65,536 FP16 patterns, by its cell's own code; 2 and above give 0."""
     codes = np.array(table.codes, dtype=np.uint16)
     slots = np.array(table.slots, dtype=np.uint16)
     prefix = (codes << 12) | (slots << LOW_BITS)
@@ -77,8 +77,8 @@ def encoder(table: CodeTable) -> NDArray[np.uint16]:
 def decoder(table: CodeTable) -> NDArray[np.uint16]:
     """FP16 pattern of each of the 65,536 words; words that no weight has give a mark."""
     cells = np.full((CODES, SLOTS), _UNUSED, dtype=np.uint16)
-    for cell, (code, slot) in enumerate(zip(table.codes, table.slots, strict=True)):
-        cells[code, slot] = cell << LOW_BITS
+    for code, held in enumerate(table.cells):
+        cells[code, : len(held)] = np.array(held, dtype=np.uint16) << LOW_BITS
     low = np.arange(1 << LOW_BITS, dtype=np.uint16)
     magnitude = (cells.reshape(-1, 1) | low).reshape(-1)
     patterns = np.concatenate([magnitude, magnitude | np.uint16(0x8000)])
@@ -86,7 +86,9 @@ def decoder(table: CodeTable) -> NDArray[np.uint16]:
     return patterns
 
 
-def encode(bits: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uint16]:
+def encode(
+    bits: ArrayLike, family: Family, choice: ArrayLike, codes: ArrayLike | None = None
+) -> NDArray[np.uint16]:
     """Words of FP16 patterns.
 
     Parameters
@@ -97,6 +99,8 @@ def encode(bits: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uin
         The tables.
     choice : array of int [N]
         Index of each row's table in the family.
+    codes : array of uint8 [N, K], optional
+        Code of each weight, one of those that its cell has; by default the cell's own.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def encode(bits: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uin
     Raises
     ------
     FormatError
-        If a pattern is 2 or above, or a row names a table that is not there.
+        If a pattern is 2 or above, a row names a table that is not there, or a weight's cell does
+        not have its code.
     """
     bits = _matrix(bits, "FP16 patterns")
     if np.any(bits & np.uint16(0x4000)):
@@ -113,7 +118,38 @@ def encode(bits: ArrayLike, family: Family, choice: ArrayLike) -> NDArray[np.uin
             "a weight of magnitude 2 or above (or Inf, NaN) has no word: scale the tensor below 2 "
             "first, or store it plain"
         )
-    return _map_rows(bits, family, choice, encoder)
+    words = _map_rows(bits, family, choice, encoder)
+    return words if codes is None else _recoded(words, bits, family, choice, codes)
+
+
+def _recoded(
+    words: NDArray[np.uint16],
+    bits: NDArray[np.uint16],
+    family: Family,
+    choice: ArrayLike,
+    codes: ArrayLike,
+) -> NDArray[np.uint16]:
+    """Words with other codes of the same cells."""
+    codes = np.asarray(codes, dtype=np.uint16)
+    if codes.shape != bits.shape or (codes >= CODES).any():
+        raise FormatError(
+            f"codes have shape {codes.shape} for weights of shape {bits.shape}, or one is not of "
+            f"0..{CODES - 1}: give one code for each weight"
+        )
+    choice = np.asarray(choice)
+    for index in np.unique(choice):
+        slots = family.tables[index].slot_of
+        for rows in row_blocks(np.flatnonzero(choice == index), bits.shape[1]):
+            cells = bits[rows] >> LOW_BITS & np.uint16(CELLS - 1)
+            found = slots[codes[rows], cells].astype(np.uint16)
+            if (found == NO_SLOT).any():
+                raise FormatError(
+                    "a weight's cell does not have the code that was chosen for it: choose among "
+                    "the codes of its table"
+                )
+            kept = words[rows] & np.uint16(0x80FF)
+            words[rows] = kept | codes[rows] << 12 | found << LOW_BITS
+    return words
 
 
 def decode(

@@ -73,7 +73,7 @@ def fit_family(
     """
     live = np.flatnonzero(sums.energy > 0)
     weight = np.ones(len(live)) if weight is None else np.asarray(weight, dtype=float)[live]
-    sums = _normalised(sums.rows(live))
+    sums = normalised(sums.rows(live))
     best: tuple[float, Family] | None = None
     generator = np.random.default_rng(seed)
     for start in range(starts):
@@ -90,7 +90,7 @@ def fit_family(
     return Family(name, tuple(family.tables[i] for i in order), family.draft_values), error
 
 
-def _normalised(sums: Moments) -> Moments:
+def normalised(sums: Moments) -> Moments:
     """Rows scaled to energy 1, with the priors mixed in."""
     centres = 0.5 * (cell_edges()[:-1] + cell_edges()[1:])
     prior = np.full(CELLS, _PRIOR / CELLS)
@@ -222,10 +222,14 @@ def tidy(codes: NDArray[np.intp]) -> tuple[int, ...]:
     code; then the codes descend with growing magnitude, because of two tiny cells the larger holds
     more weights and so deserves the smaller draft value.
     """
-    lowest = np.flatnonzero(codes == 0)
-    runs = np.split(lowest, np.flatnonzero(np.diff(lowest) > 1) + 1)
-    tiny = int(max(runs, key=len)[0]) if lowest.size else 0
+    tiny = tiny_cells(np.flatnonzero(codes == 0))
     laid = np.sort(codes[:tiny])[::-1]
     if laid.size and laid[-1] == 0:
         laid = np.concatenate([laid[-1:], laid[:-1]])
     return tuple(int(code) for code in np.concatenate([laid, codes[tiny:]]))
+
+
+def tiny_cells(lowest: NDArray[np.intp]) -> int:
+    """Number of cells below the longest run among the cells of the lowest code, ascending."""
+    runs = np.split(lowest, np.flatnonzero(np.diff(lowest) > 1) + 1)
+    return int(max(runs, key=len)[0]) if lowest.size else 0

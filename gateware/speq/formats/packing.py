@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speq.formats.cells import LOW_MIDDLE
-from speq.formats.codec import Planes, encoder, fill_planes, row_blocks
+from speq.formats.codec import (
+    Planes,
+    draft_codes,
+    draft_values,
+    encode,
+    encoder,
+    fill_planes,
+    row_blocks,
+)
+from speq.formats.compensation import compensate, output_errors
 from speq.formats.dtypes import NUMPY_TYPES, WIDE
 from speq.formats.errors import FormatError, InexactError
 from speq.formats.moments import MAX_SHIFT, Choice, choose, moments
@@ -22,6 +31,7 @@ from speq.formats.scale import (
     spare_shifts,
     why_plain,
 )
+from speq.formats.spare_rows import choose_spare
 from speq.formats.tables import Family, family
 from speq.formats.wide import Half, as_half
 
@@ -60,6 +70,7 @@ def pack(
     scale: Scale | None = None,
     importance: ArrayLike | None = None,
     columns: bool = True,
+    second_moments: NDArray[np.floating] | None = None,
 ) -> PackedTensor:
     """Pack a tensor.
 
@@ -85,6 +96,10 @@ def pack(
         Weight of each input's squared error (mean square of its activation); by default all 1.
     columns : bool
         Whether columns may be scaled at all.
+    second_moments : array [K, K], optional
+        Mean of ``x x^T`` over inputs x. With a family that has spare codes, codes are chosen so
+        that errors cancel (:mod:`speq.formats.compensation`), and errors are those of the output;
+        with others only the diagonal serves, as `importance`.
 
     Returns
     -------
@@ -99,7 +114,15 @@ def pack(
         If `weights` are BF16 or FP32 and would have to be stored plain, but FP16 cannot hold them.
     """
     half, dtype = to_half(weights)
-    return pack_half(half, dtype, members, scale=scale, importance=importance, columns=columns)
+    return pack_half(
+        half,
+        dtype,
+        members,
+        scale=scale,
+        importance=importance,
+        columns=columns,
+        second_moments=second_moments,
+    )
 
 
 def pack_half(
@@ -110,6 +133,7 @@ def pack_half(
     scale: Scale | None = None,
     importance: ArrayLike | None = None,
     columns: bool = True,
+    second_moments: NDArray[np.floating] | None = None,
 ) -> PackedTensor:
     """Pack what :func:`to_half` gave, so that wide weights need not stay in memory.
 
@@ -119,27 +143,37 @@ def pack_half(
     reason = why_plain(bits)
     if reason is not None:
         return plain_half(half, dtype, members, reason)
+    second_moments = _second_moments(second_moments, bits.shape[1])
+    if second_moments is not None and importance is None:
+        importance = np.diag(second_moments)
     importance = _importance(importance, bits.shape[1])
+    if not members.has_spare:
+        second_moments = None
+    spare = second_moments is not None
     if scale is None:
-        scales = _candidates(half, members, importance, columns)
+        scales = _candidates(half, members, importance, columns, spare=spare)
     else:
         scales = [_moved(scale, None if moved is None else -moved)]
     if not scales:
         return plain_half(half, dtype, members, "no exact power of two brings it below 2")
-    best = _trial(half, members, scales[0], importance, fixed=scale is not None)
+    best = _trial(half, members, scales[0], importance, fixed=scale is not None, spare=spare)
     baseline = best.baseline
     for candidate in scales[1:]:
-        found = _trial(half, members, candidate, importance, fixed=False)
+        found = _trial(half, members, candidate, importance, fixed=False, spare=spare)
         baseline = min(baseline, found.baseline)
         if found.error * _COLUMN_GAIN < best.error:
             best = found
-    slack = _ROUNDING * best.energy
+    drafted = _drafted(half, members, best)
+    error, energy = best.error, best.energy
+    if spare:
+        drafted, error, energy = _compensated(drafted, members, second_moments, importance)
+        baseline = _baseline_output_error(half, scales, second_moments, fixed=scale is not None)
     # Moved rows have no FP16 of their own to fall back on.
     free = scale is None and moved is None and members.name not in CONTROLS
-    if free and best.error > baseline + slack:
+    if free and error > baseline + _ROUNDING * energy:
         text = f"{BASELINE} would draft it with less error than {members.name}"
         return plain_half(half, dtype, members, text)
-    return _packed(half, dtype, members, best, importance)
+    return _packed(half, dtype, members, drafted, importance)
 
 
 def to_half(weights: ArrayLike) -> tuple[Half, str]:
@@ -197,6 +231,8 @@ def _candidates(
     members: Family,
     importance: NDArray[np.float64] | None,
     columns: bool,
+    *,
+    spare: bool,
 ) -> list[Scale]:
     """Row powers of two alone; and with columns evened out, if a sample of rows gains by it.
 
@@ -221,7 +257,7 @@ def _candidates(
     if lower is None:
         return found
     errors = [
-        _trial(sample, members, scale, importance, fixed=False).error
+        _trial(sample, members, scale, importance, fixed=False, spare=spare).error
         for scale in (Scale.of(rows[::step], even), Scale.of(lower, uneven))
     ]
     if errors[1] * _COLUMN_GAIN < errors[0]:
@@ -237,18 +273,22 @@ def _trial(
     importance: NDArray[np.float64] | None,
     *,
     fixed: bool,
+    spare: bool = False,
 ) -> _Trial:
-    """Choose each row's shift, table and alpha at a scale (with `fixed`, no shift)."""
+    """Choose each row's shift, table and alpha at a scale (with `fixed`, no shift).
+
+    With `spare`, for codes that are chosen weight by weight; errors are expected ones then.
+    """
     bits = half.bits
     stored = apply_scale(bits, scale)
     sums = moments(stored, _stored_importance(scale, importance))
     if fixed:
         allowed = np.zeros(len(bits), dtype=np.int64)
     else:
-        spare = spare_shifts(bits, scale.row_exponents, scale.columns)
+        lower = spare_shifts(bits, scale.row_exponents, scale.columns)
         above = _original(scale, half) - ROW_EXPONENTS[0]
-        allowed = np.clip(np.minimum(spare, above), 0, MAX_SHIFT)
-    choice = choose(sums, members, allowed)
+        allowed = np.clip(np.minimum(lower, above), 0, MAX_SHIFT)
+    choice = (choose_spare if spare else choose)(sums, members, allowed)
     back = 4.0 ** -_original(scale, half).astype(np.float64)
     baseline = choose(sums, family(BASELINE), allowed)
     return _Trial(
@@ -261,42 +301,108 @@ def _trial(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Drafted:
+    """A tensor at its final scale; `codes` are those of the cells where None.
+
+    `error` and `energy` are of the original weights; `back` [N] turns squares of each row's stored
+    weights into theirs.
+    """
+
+    scale: Scale
+    stored: NDArray[np.uint16]
+    tables: NDArray[np.uint8]
+    alpha: NDArray[np.float64]
+    back: NDArray[np.float64]
+    error: float
+    energy: float
+    codes: NDArray[np.uint8] | None = None
+
+
+def _drafted(half: Half, members: Family, trial: _Trial) -> _Drafted:
+    """The outcome of a trial, rows stored as much lower as they chose."""
+    choice, scale, stored = trial.choice, trial.scale, trial.stored
+    if np.any(choice.shift):
+        scale = Scale.of(scale.row_exponents - choice.shift, scale.columns)
+        stored = apply_scale(half.bits, scale)
+    back = 4.0 ** -_original(scale, half).astype(np.float64)
+    return _Drafted(scale, stored, choice.table, choice.alpha, back, trial.error, trial.energy)
+
+
+def _compensated(
+    drafted: _Drafted,
+    members: Family,
+    second_moments: NDArray[np.float64],
+    importance: NDArray[np.float64],
+) -> tuple[_Drafted, float, float]:
+    """Codes chosen so that errors cancel; error and energy of the output."""
+    scale = drafted.scale
+    found = compensate(
+        drafted.stored, scale.columns, members, drafted.tables, drafted.alpha, second_moments
+    )
+    drafted = dataclasses.replace(drafted, codes=found.codes, alpha=found.alpha)
+    weight = _stored_importance(scale, importance)
+    error = float(drafted.back @ (np.square(_draft_errors(drafted, members)) @ weight))
+    drafted = dataclasses.replace(drafted, error=error)
+    return drafted, float(found.error @ drafted.back), float(found.energy @ drafted.back)
+
+
+def _baseline_output_error(
+    half: Half, scales: list[Scale], second_moments: NDArray[np.float64], *, fixed: bool
+) -> float:
+    """Least error of the output that the baseline's draft has at one of some scales."""
+    members, importance = family(BASELINE), np.diag(second_moments)
+    errors = []
+    for scale in scales:
+        drafted = _drafted(half, members, _trial(half, members, scale, importance, fixed=fixed))
+        undo = 2.0 ** -drafted.scale.columns.astype(np.float64)
+        error = _draft_errors(drafted, members) * undo.astype(np.float32)
+        errors.append(float(output_errors(error, second_moments) @ drafted.back))
+    return min(errors)
+
+
+def _draft_errors(drafted: _Drafted, members: Family) -> NDArray[np.float32]:
+    """Stored weights less their drafts [N, K]."""
+    words = encode(drafted.stored, members, drafted.tables, drafted.codes)
+    drafts = draft_values(draft_codes(words), members)
+    exact = drafted.stored.view(np.float16).astype(np.float32)
+    return exact - drafts * drafted.alpha[:, None].astype(np.float32)
+
+
 def _packed(
     half: Half,
     dtype: str,
     members: Family,
-    trial: _Trial,
+    drafted: _Drafted,
     importance: NDArray[np.float64] | None,
 ) -> PackedTensor:
-    choice, bits = trial.choice, half.bits
-    scale, stored = trial.scale, trial.stored
-    if np.any(choice.shift):
-        scale = Scale.of(scale.row_exponents - choice.shift, scale.columns)
-        stored = apply_scale(bits, scale)
-    rows, columns = bits.shape
+    scale, stored, codes = drafted.scale, drafted.stored, drafted.codes
+    rows, columns = stored.shape
     nibbles = (columns + 1) // 2
     planes = Planes(
         np.empty((rows, nibbles), np.uint8),
         np.empty((rows, nibbles), np.uint8),
         np.empty((rows, columns), np.uint8),
     )
-    for index in np.unique(choice.table):
+    for index in np.unique(drafted.tables):
         words = encoder(members.tables[index])
-        for block in row_blocks(np.flatnonzero(choice.table == index), columns):
-            fill_planes(planes, block, words[stored[block]])
+        for block in row_blocks(np.flatnonzero(drafted.tables == index), columns):
+            if codes is None:
+                fill_planes(planes, block, words[stored[block]])
+            else:
+                tables = drafted.tables[block]
+                fill_planes(planes, block, encode(stored[block], members, tables, codes[block]))
     middle = _middle_error(stored, _stored_importance(scale, importance))
-    scale = _moved(scale, half.moved)
-    back = 4.0 ** -scale.row_exponents.astype(np.float64)
     return PackedTensor(
         family=members.name,
-        shape=bits.shape,
+        shape=stored.shape,
         planes=planes,
-        scale=scale,
-        tables=choice.table,
-        alpha=choice.alpha.astype(np.float32),
+        scale=_moved(scale, half.moved),
+        tables=drafted.tables,
+        alpha=drafted.alpha.astype(np.float32),
         dtype=dtype,
-        draft_sqnr_db=_decibels(trial.energy, trial.error),
-        middle_sqnr_db=_decibels(trial.energy, float(middle @ back)),
+        draft_sqnr_db=_decibels(drafted.energy, drafted.error),
+        middle_sqnr_db=_decibels(drafted.energy, float(middle @ drafted.back)),
     )
 
 
@@ -346,6 +452,22 @@ def _importance(values: ArrayLike | None, columns: int) -> NDArray[np.float64] |
             f"importance must be {columns} finite numbers of 0 or more, one per input, not an "
             f"array of shape {values.shape}"
         )
+    return values
+
+
+def _second_moments(
+    values: NDArray[np.floating] | None, columns: int
+) -> NDArray[np.float64] | None:
+    if values is None:
+        return None
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (columns, columns) or not np.all(np.isfinite(values)):
+        raise FormatError(
+            f"second moments must be {columns} x {columns} finite numbers, not an array of shape "
+            f"{values.shape}: measure them at the inputs of this layer"
+        )
+    if np.any(np.diag(values) < 0) or not np.allclose(values, values.T, rtol=1e-3, atol=1e-6):
+        raise FormatError("second moments must be symmetric, with none below 0 on the diagonal")
     return values
 
 

@@ -2,7 +2,8 @@
 
 A legal table is any map with at most 16 cells per code, since four slot bits tell the cells of a
 code apart. `slot` is the number of lower cells that share the code, so the map alone determines
-the whole code. docs/format.md draws the named tables.
+the whole code. A cell may have several codes: any of them decodes to it. docs/format.md draws the
+named tables.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speq.formats.cells import CELLS, CELLS_PER_BINADE
 from speq.formats.errors import FormatError
@@ -22,6 +24,7 @@ __all__ = [
     "DRAFT_UNIT",
     "MAX_DRAFT_VALUE",
     "MAX_TABLES",
+    "NO_SLOT",
     "SLOTS",
     "CodeTable",
     "Family",
@@ -33,6 +36,9 @@ CODES = 8
 
 SLOTS = 16
 """Cells that one code can hold: four slot bits."""
+
+NO_SLOT = 255
+"""Stands for the slot of a cell under a code that it does not have."""
 
 MAX_TABLES = 8
 """Tables of a family: a row names its table in three bits."""
@@ -48,10 +54,16 @@ MAX_DRAFT_VALUE = 63
 class CodeTable:
     """One map from cells to codes.
 
+    64 cells fill half of the 128 pairs of code and slot. A table may give the other half away: a
+    cell then has *spare* codes besides its own, and whoever packs chooses for each weight, while
+    every word still decodes to its cell.
+
     Parameters
     ----------
     codes : tuple of 64 int
-        Code 0..7 of each cell, lowest magnitude first. No code on more than 16 cells.
+        Code 0..7 of each cell, lowest magnitude first.
+    spare : tuple of 64 tuples of int, optional
+        Further codes of each cell, ascending; by default none. No code on more than 16 cells.
 
     Raises
     ------
@@ -60,30 +72,82 @@ class CodeTable:
     """
 
     codes: tuple[int, ...]
+    spare: tuple[tuple[int, ...], ...] = ((),) * CELLS
 
     def __post_init__(self) -> None:
         codes = _integers("a code table", self.codes, CELLS, CODES - 1)
         object.__setattr__(self, "codes", codes)
-        for code in range(CODES):
-            cells = codes.count(code)
-            if cells > SLOTS:
+        object.__setattr__(self, "spare", _spare(codes, self.spare))
+        for code, held in enumerate(self.cells):
+            if len(held) > SLOTS:
                 raise FormatError(
-                    f"code {code} has {cells} cells, but a slot of four bits tells only {SLOTS} "
-                    f"apart: move {cells - SLOTS} to another code"
+                    f"code {code} has {len(held)} cells, but a slot of four bits tells only "
+                    f"{SLOTS} apart: move {len(held) - SLOTS} to another code"
                 )
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a cell has more than one code."""
+        return any(self.spare)
+
+    @functools.cached_property
+    def cells(self) -> tuple[tuple[int, ...], ...]:
+        """Cells of each code, ascending."""
+        held: list[list[int]] = [[] for _ in range(CODES)]
+        for cell, (own, others) in enumerate(zip(self.codes, self.spare, strict=True)):
+            for code in (own, *others):
+                held[code].append(cell)
+        return tuple(map(tuple, held))
+
+    @functools.cached_property
+    def slot_of(self) -> NDArray[np.uint8]:
+        """``slot_of[code, cell]``, uint8 [8, 64]: number of lower cells that have the code.
+
+        :data:`NO_SLOT` where the cell does not have it.
+        """
+        slots = np.full((CODES, CELLS), NO_SLOT, dtype=np.uint8)
+        for code, held in enumerate(self.cells):
+            slots[code, list(held)] = np.arange(len(held))
+        slots.flags.writeable = False
+        return slots
 
     @functools.cached_property
     def slots(self) -> tuple[int, ...]:
-        """Slot 0..15 of each cell: the number of lower cells with the same code."""
-        return tuple(self.codes[:cell].count(code) for cell, code in enumerate(self.codes))
+        """Slot 0..15 of each cell under its own code."""
+        return tuple(int(self.slot_of[code, cell]) for cell, code in enumerate(self.codes))
 
     @functools.cached_property
     def inverse(self) -> tuple[tuple[int | None, ...], ...]:
         """``inverse[code][slot]``: the cell, or None for a pair that no cell uses."""
-        places: list[list[int | None]] = [[None] * SLOTS for _ in range(CODES)]
-        for cell, (code, slot) in enumerate(zip(self.codes, self.slots, strict=True)):
-            places[code][slot] = cell
-        return tuple(tuple(row) for row in places)
+        return tuple((*held, *[None] * (SLOTS - len(held))) for held in self.cells)
+
+    def as_text(self) -> str:
+        """64 digits, lowest cell first; or, with spare codes, 64 groups of digits, own code first.
+
+        :meth:`from_text` reads both.
+        """
+        groups = zip(self.codes, self.spare, strict=True)
+        texts = ["".join(map(str, (own, *others))) for own, others in groups]
+        return (" " if self.has_spare else "").join(texts)
+
+    @classmethod
+    def from_text(cls, text: Any) -> "CodeTable":
+        """Build from :meth:`as_text`.
+
+        Raises
+        ------
+        FormatError
+            If the text is none, or the map illegal.
+        """
+        groups = text.split(" ") if isinstance(text, str) and " " in text else text
+        if not isinstance(text, str) or not all(map(_is_digits, groups)):
+            raise FormatError(
+                "tables of a family must be a list of texts of 64 digits 0..7, or of 64 groups of "
+                "them with spaces between"
+            )
+        codes = tuple(int(group[0]) for group in groups)
+        spare = tuple(tuple(map(int, group[1:])) for group in groups)
+        return cls(codes, spare if any(spare) else ((),) * CELLS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,20 +197,25 @@ class Family:
         return {
             "name": self.name,
             "draft_values": list(self.draft_values),
-            "tables": ["".join(map(str, table.codes)) for table in self.tables],
+            "tables": [table.as_text() for table in self.tables],
         }
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a table leaves the code of some weights to whoever packs."""
+        return any(table.has_spare for table in self.tables)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Family":
-        """Build from :meth:`as_dict`; a table is a text of 64 digits, lowest cell first."""
+        """Build from :meth:`as_dict`."""
         if not isinstance(values, dict) or set(values) != {"name", "draft_values", "tables"}:
             raise FormatError(
                 "a family must be an object with exactly the keys name, draft_values and tables"
             )
         texts = values["tables"]
-        if not isinstance(texts, list) or not all(_is_digits(text) for text in texts):
+        if not isinstance(texts, list):
             raise FormatError("tables of a family must be a list of texts of 64 digits 0..7")
-        tables = tuple(CodeTable(tuple(map(int, text))) for text in texts)
+        tables = tuple(CodeTable.from_text(text) for text in texts)
         if not isinstance(values["draft_values"], list):
             raise FormatError("draft_values of a family must be a list of 8 whole numbers")
         return cls(values["name"], tables, tuple(values["draft_values"]))
@@ -228,6 +297,21 @@ def _integers(what: str, values: Any, count: int, largest: int) -> tuple[int, ..
         if not 0 <= value <= largest:
             raise FormatError(f"{what} has {value} at entry {index}: use 0..{largest}")
     return tuple(int(value) for value in values)
+
+
+def _spare(codes: tuple[int, ...], spare: Any) -> tuple[tuple[int, ...], ...]:
+    """Spare codes, checked against the cells' own."""
+    spare = tuple(tuple(others) for others in spare)
+    if len(spare) != CELLS:
+        raise FormatError(f"a code table has spare codes of {len(spare)} cells: give {CELLS}")
+    for cell, (own, others) in enumerate(zip(codes, spare, strict=True)):
+        _integers(f"cell {cell}'s list of spare codes", others, len(others), CODES - 1)
+        if sorted({*others} - {own}) != list(others):
+            raise FormatError(
+                f"cell {cell} has code {own} and the spare codes {others}: give each once, and "
+                f"the spare ones in ascending order"
+            )
+    return spare
 
 
 def _is_digits(text: Any) -> bool:
