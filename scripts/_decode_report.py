@@ -23,7 +23,7 @@ def status(figures: Mapping[str, Any]) -> str:
             f"{figures['tokens_per_round']:.2f} tokens per round",
             f"predicted speedup {figures['predicted_speedup']:.2f}",
         ]
-    return ", ".join([*parts, f"{figures['tokens_per_second']:.1f} tokens/s in this simulation"])
+    return ", ".join([*parts, f"{figures['tokens_per_second']:.1f} tokens/s here"])
 
 
 COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -79,7 +79,7 @@ class LiveView:
 
     def status(self, text: str) -> None:
         """Show it below."""
-        self._status = Text(text, style="dim")
+        self._status = Text(text, style="dim", no_wrap=True, overflow="ellipsis")
         self._draw()
 
     def _draw(self) -> None:

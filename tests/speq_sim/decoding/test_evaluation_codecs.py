@@ -21,6 +21,7 @@ from speq_sim.decoding import (
     PackedLayers,
     RotatedBackend,
     Rotation,
+    WideBackend,
     load_model,
 )
 from speq_sim.decoding.evaluation import (
@@ -32,10 +33,11 @@ from speq_sim.decoding.evaluation import (
     make_target,
     target_of,
 )
-from speq_sim.decoding.evaluation.drafts import stands_for
+from speq_sim.decoding.evaluation.drafts import WholeRotation, stands_for
 
 WEIGHTS = random_model(5)
-TARGETS = {name: make_target(name, WEIGHTS) for name in ("fp16", "w4a16", "w4a16-hadamard")}
+TARGET_NAMES = ("fp16", "w4a16", "w4a16-hadamard", "w4a16-hadamard-all")
+TARGETS = {name: make_target(name, WEIGHTS) for name in TARGET_NAMES}
 HEAD = WEIGHTS.matrices["head"].size
 LAYERS = sum(values.size for name, values in WEIGHTS.matrices.items() if name != "head")
 
@@ -119,20 +121,44 @@ def test_a_copy_is_stored_beside_and_its_head_is_the_targets(name):
     assert bits["read"] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("rotated", [False, True])
-def test_qspec_has_a_target_of_its_own(rotated):
-    name = "w4a4-hadamard" if rotated else "w4a4"
-    rotation = Rotation(WEIGHTS.config)
-    layers = Int4Layers(rotation.fold(WEIGHTS.matrices) if rotated else WEIGHTS.matrices, 128)
+@pytest.mark.parametrize(
+    ("name", "rotation"),
+    [
+        ("w4a4", None),
+        ("w4a4-hadamard", Rotation(WEIGHTS.config)),
+        ("w4a4-hadamard-all", WholeRotation(WEIGHTS.config)),
+    ],
+)
+def test_qspec_has_a_target_of_its_own(name, rotation):
+    matrices = WEIGHTS.matrices if rotation is None else rotation.fold(WEIGHTS.matrices)
+    layers = Int4Layers(matrices, 128)
 
     def expected(mode):
         backend = Int4Backend(layers, mode)
-        return logits(Llama(WEIGHTS, RotatedBackend(backend, rotation) if rotated else backend))
+        return logits(
+            Llama(WEIGHTS, backend if rotation is None else RotatedBackend(backend, rotation))
+        )
 
     found, target = draft(name), TARGETS[target_of(name)]
     np.testing.assert_array_equal(logits(found.model), expected("qdraft"))
     np.testing.assert_array_equal(logits(target.model), expected("qverify"))
     assert found.bits["stored_extra"] == 0
+
+
+def test_rotating_every_input_keeps_the_function():
+    rotation = WholeRotation(WEIGHTS.config)
+    folded = rotation.fold(WEIGHTS.matrices, np.float64)
+    changed = {name for name in folded if (folded[name] != WEIGHTS.matrices[name]).any()}
+    assert changed == set(folded) - {"head"}
+    rotated = Llama(WEIGHTS, RotatedBackend(WideBackend(folded), rotation), np.float64)
+    plain = Llama(WEIGHTS, WideBackend(WEIGHTS.matrices), np.float64)
+    np.testing.assert_allclose(logits(rotated), logits(plain), atol=1e-10)
+
+
+def test_an_order_without_a_transform_is_refused():
+    weights = random_model(1, hidden=92, intermediate=96)
+    with pytest.raises(ModelError, match="92"):
+        make_target("w4a16-hadamard-all", weights)
 
 
 @pytest.mark.parametrize("codec", ["truncate", "fitted-4", "middle"])

@@ -41,7 +41,11 @@ PACKED_PREFIX = "packed:"
 MIDDLE, MIDDLE_FAMILY = "middle", "fitted-8"
 """The codec that reads the first eight bits, and the family that it reads them of."""
 
-_QSPEC_TARGETS = {"w4a4": "w4a16", "w4a4-hadamard": "w4a16-hadamard"}
+_QSPEC_TARGETS = {
+    "w4a4": "w4a16",
+    "w4a4-hadamard": "w4a16-hadamard",
+    "w4a4-hadamard-all": "w4a16-hadamard-all",
+}
 
 FP16 = "fp16"
 """The target of all codecs but QSpec's."""

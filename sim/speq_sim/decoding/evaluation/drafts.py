@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from speq_sim import golden
 from speq_sim.decoding.backends import Backend, FastBackend
+from speq_sim.decoding.config import LlamaConfig
 from speq_sim.decoding.errors import ModelError
 from speq_sim.decoding.evaluation.codecs import (
     FP16,
@@ -36,12 +37,13 @@ from speq_sim.decoding.golden_backend import (
     mode_of,
 )
 from speq_sim.decoding.golden_int4 import Int4Backend, Int4Layers
+from speq_sim.decoding.hadamard import hadamard_matrix
 from speq_sim.decoding.llama import Llama
 from speq_sim.decoding.readers import load_packed
 from speq_sim.decoding.rotation import RotatedBackend, Rotation
 from speq_sim.decoding.weights import LlamaWeights
 
-__all__ = ["Draft", "Target", "make_draft", "make_target", "stands_for"]
+__all__ = ["Draft", "Target", "WholeRotation", "make_draft", "make_target", "stands_for"]
 
 QSPEC_GROUP = 128
 _BITS = {"draft": 4.0, "middle": 8.0, "verify": 16.0}
@@ -54,7 +56,7 @@ class Target:
     Parameters
     ----------
     name : str
-        ``fp16``, ``w4a16`` or ``w4a16-hadamard``.
+        ``fp16``, ``w4a16``, ``w4a16-hadamard`` or ``w4a16-hadamard-all``.
     model : Llama
     layers : Int4Layers or None
         The INT4 matrices, if these are its weights.
@@ -88,6 +90,29 @@ class Draft:
     digest: str | None = None
 
 
+class WholeRotation(Rotation):
+    """Rotates the inputs of every layer but the head, online.
+
+    To the inputs of q, k, v, gate and up it does what QuaRot's rotation of the residual stream
+    does; gains of norms stay before it.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+        The model.
+
+    Raises
+    ------
+    ModelError
+        If no Hadamard transform of an order is known.
+    """
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__(config)
+        hadamard_matrix(config.hidden)  # refuses an order that is not known
+        self._orders |= dict.fromkeys(("q", "k", "v", "gate", "up"), config.hidden)
+
+
 def make_target(name: str, weights: LlamaWeights, arithmetic: Arithmetic = "golden") -> Target:
     """Build a target.
 
@@ -104,7 +129,10 @@ def make_target(name: str, weights: LlamaWeights, arithmetic: Arithmetic = "gold
         return Target(name, Llama(weights, GoldenBackend(layers, "verify")))
     if arithmetic == "fast":
         raise ModelError(f"{name} is measured on the golden back end alone: leave it out")
-    rotation = Rotation(weights.config) if name.endswith("hadamard") else None
+    rotation = None
+    if name != "w4a16":
+        whole = name.endswith("-all")
+        rotation = WholeRotation(weights.config) if whole else Rotation(weights.config)
     matrices = weights.matrices if rotation is None else rotation.fold(weights.matrices)
     integers = Int4Layers(matrices, QSPEC_GROUP)
     backend = _rotated(Int4Backend(integers, "qverify"), rotation)
