@@ -65,7 +65,7 @@ def show(record: Record) -> None:
     for name, model in record.models.items():
         _cli.console.print(f"{name}: {model['about']['origin']}", markup=False, highlight=False)
         table = Table(box=SIMPLE_HEAD, padding=0)
-        table.add_column("codec")
+        table.add_column("codec", overflow="fold")
         for heading in ("bits\nread", "bits\nmore", "acceptance", "tokens\na round", "agreement",
                         "KL\nnats", f"agreement\n- {REFERENCE}", "loss-\nless"):  # fmt: skip
             table.add_column(heading, justify="right")
@@ -93,7 +93,7 @@ def _interval(estimate: dict[str, float | None] | None) -> str:
         return "-"
     if estimate["low"] is None:
         return f"{estimate['value']:.3f}"
-    return f"{estimate['value']:.3f}\n{estimate['low']:.2f} .. {estimate['high']:.2f}"
+    return f"{estimate['value']:.3f}\n{estimate['low']:.2f}..{estimate['high']:.2f}"
 
 
 def run() -> int:

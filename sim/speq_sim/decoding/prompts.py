@@ -57,7 +57,7 @@ def read_prompts(path: Path | str) -> tuple[Prompt, ...]:
 
 
 def own_prompts() -> tuple[Prompt, ...]:
-    """Our own prompts to measure on: 8 of each of chat, maths and code, and 6 of story."""
+    """Our own prompts to measure on: 8 each of chat, maths and code, and 24 of story."""
     return _packaged("prompts.jsonl")
 
 
