@@ -24,8 +24,8 @@ from speq.parameters import Parameters
 from speq.synthesis import Area, Job, Switches, measure_all, runs_of
 from speq.variants import VERIFY_ONLY, by_activation_format
 from speq_sim.activation_formats import LayerNoise, layer_noise
-from speq_sim.decoding import FastBackend, Llama, capture, greedy, load_model
-from speq_sim.decoding.measure import PROMPTS, prompt_tokens
+from speq_sim.decoding import FastBackend, Llama, capture, greedy, load_model, load_tokenizer
+from speq_sim.decoding.measure import PROMPTS
 from speq_sim.format_plot import plot_formats
 from speq_sim.golden import BlockFormat, block_format
 from synth_area import find_libraries
@@ -58,7 +58,9 @@ def measure_noise(model: str, variants: dict[str, Parameters]) -> dict[str, Laye
     """Noise of some layers of a model by name: those of its first, middle and last block."""
     weights = load_model(model)
     backend = FastBackend(weights.matrices)
-    prompt = prompt_tokens(weights, PROMPTS[model]) if model in PROMPTS else list(range(1, 9))
+    prompt = list(range(1, 9))  # any tokens do, where the model may have no tokenizer
+    if model in PROMPTS:
+        prompt = load_tokenizer(model).chat(PROMPTS[model])
     tokens = prompt + greedy(Llama(weights, backend), prompt, TOKENS)
     inputs = capture(weights, backend, tokens)
     last = weights.config.layers - 1

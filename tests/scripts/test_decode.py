@@ -28,18 +28,10 @@ from speq_sim.decoding.tokenizer import ChatTemplate
 
 sys.path.append(str(Path(__file__).parents[1] / "speq_sim" / "decoding"))
 
-from decoding_models import llama2c_bytes, random_model, write_gguf
+from decoding_models import random_model, write_gguf
+from toy_story_model import PIECES, write_model
 
-PIECES = ("<unk>", "\n<s>\n", "\n</s>\n", *(f"<0x{byte:02X}>" for byte in range(256)), " ", "e")
 PROMPT = "a fox"
-
-
-def write_model(path, change=None, tokens=PIECES, **changes):
-    weights = random_model(5, vocabulary=len(PIECES), **changes)
-    if change:
-        change(weights)
-    path.write_bytes(llama2c_bytes(weights, tokens))
-    return path
 
 
 @pytest.fixture(scope="module")
