@@ -1,5 +1,6 @@
 """The commands that need models say what is missing; their arithmetic holds on small arrays."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import _models
 import extract_tiles
 import fit_tables
 from speq.formats.moments import moments
+from speq.formats.tables import Family
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -59,6 +61,29 @@ def test_an_outlier_is_one_more_weight_at_the_top():
     assert wider.count[:, 52].tolist() == [8, 8, 8]
     outlier = wider.total.sum(axis=1) - 8 / 4
     assert np.allclose(wider.energy, 8 / 16 + outlier**2)
+
+
+def test_every_family_is_fitted_and_the_file_brings_it_back(monkeypatch, tmp_path):
+    """On few rows: names, draft values that are shared, and what is written."""
+    monkeypatch.setattr(fit_tables, "STARTS", {1: 1, 4: 1, 8: 1})
+    values = np.random.default_rng(1).standard_normal((48, 96)) * 0.3
+    bits = np.clip(values, -1.9, 1.9).astype(np.float16).view(np.uint16)
+    rows = fit_tables.Rows(moments(bits), np.zeros(48, np.int64), fit_tables.int4_error(bits))
+    told = []
+    found = fit_tables.fit({"toy": rows}, 2, 0, told.append)
+    assert [member.name for member in found] == ["fitted-1", "fitted-4", "fitted-8", "spare-1"]
+    assert [len(member.tables) for member in found] == [1, 4, 8, 1]
+    assert [member.has_spare for member in found] == [False, False, False, True]
+    assert found[3].draft_values == found[2].draft_values
+    assert told[-1] == "spare-1"
+    sqnr = fit_tables.figures({"toy": rows}, found)
+    assert list(sqnr) == [*fit_tables.CONTROLS, *(member.name for member in found), "int4_g128_rtn"]
+    path = tmp_path / "families.json"
+    monkeypatch.setattr(sys, "argv", ["fit_tables.py"])
+    fit_tables.write_families(path, found, {"sqnr_db_held_out": sqnr})
+    content = json.loads(path.read_text())
+    assert [Family.from_dict(values) for values in content["families"]] == found
+    assert content["sqnr_db_held_out"] == sqnr
 
 
 def test_inputs_of_the_first_layer():

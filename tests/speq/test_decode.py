@@ -1,8 +1,8 @@
 """The decoder is the inverse of the codec: proved for every pattern, table and named family.
 
-The codec's own answers, one for each of the 32,768 patterns below 2 and each table, are folded into
-a decision diagram; the circuit that it makes feeds the decoder, and what comes out must be the
-pattern.
+The codec's own answers, one for each of the 32,768 patterns below 2, each table and each code that
+the pattern's cell has, are folded into a decision diagram; the circuit that it makes feeds the
+decoder, and what comes out must be the pattern.
 """
 
 import types
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from speq import decode
 from speq.block import place
-from speq.formats import encode, family
+from speq.formats import CodeTable, Family, encode, family
 from speq.parameters import TABLE_NAMES, WORD_BITS, Parameters
 from speq.proof import Harness, Verdict, prove
 from speq_sim.proofs.mutation import mutated_module
@@ -42,15 +42,44 @@ def diagram(m: Module, values: NDArray[np.bool_], index: Value) -> Value:
     return level[numbers.item()]
 
 
+def _codes(table: CodeTable) -> list[tuple[int, ...]]:
+    """Codes of each cell, the own one first."""
+    return [(own, *others) for own, others in zip(table.codes, table.spare, strict=True)]
+
+
+def _ways(members: Family) -> int:
+    """Most codes of a cell."""
+    return max(len(codes) for table in members.tables for codes in _codes(table))
+
+
+def _words(members: Family, table: int, way: int) -> NDArray[np.uint16]:
+    """Words of all patterns, by one of their cells' codes: counted round, so that each has one."""
+    codes = [codes[way % len(codes)] for codes in _codes(members.tables[table])]
+    chosen = np.array(codes, np.uint8)[PATTERNS >> 8 & 63]
+    return encode(PATTERNS[None], members, np.array([table]), chosen[None])[0]
+
+
+def test_the_words_that_are_proved_are_all_that_a_weight_may_have() -> None:
+    """Of the family with spare codes: 512 words for each code that a cell has."""
+    members = family("spare-1")
+    ways = _ways(members)
+    assert ways > 1
+    words = np.unique([_words(members, 0, way) for way in range(ways)])
+    assert len(words) == 512 * sum(map(len, members.tables[0].cells))
+
+
 class RoundTrip(Harness):
-    """Encodes any pattern by any table and decodes it again; or lets plain or draft words in."""
+    """Encodes any pattern by any table and code, decodes it; or lets plain or draft words in."""
 
     def __init__(self, name: str, block: decode.Decoder, word: str) -> None:
         self.family = family(name)
         self.block = block
         self.word = word
         table_bits = (len(self.family.tables) - 1).bit_length()
-        super().__init__({"pattern": In(WORD_BITS), "table": In(max(1, table_bits))})
+        self.ways = _ways(self.family)
+        way_bits = (self.ways - 1).bit_length()
+        ports = {"table": In(max(1, table_bits)), "way": In(max(1, way_bits))}
+        super().__init__({"pattern": In(WORD_BITS), **ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -66,9 +95,11 @@ class RoundTrip(Harness):
     def _encoded(self, m: Module) -> Value:
         tables = len(self.family.tables)
         padded = 1 << (tables - 1).bit_length()
+        padded_ways = 1 << (self.ways - 1).bit_length()
         words = np.stack(
             [
-                encode(PATTERNS[None], self.family, np.array([table % tables]))[0]
+                _words(self.family, table % tables, way)
+                for way in range(padded_ways)
                 for table in range(padded)
             ]
         )
@@ -76,6 +107,8 @@ class RoundTrip(Harness):
         index = Cat(self.pattern[:14], self.pattern[15])
         if tables > 1:
             index = Cat(index, self.table)
+        if self.ways > 1:
+            index = Cat(index, self.way)
         bits = [
             diagram(m, (words.reshape(-1) >> bit & 1).astype(bool), index)
             for bit in range(WORD_BITS)

@@ -130,13 +130,14 @@ def _recoded(
     codes: ArrayLike,
 ) -> NDArray[np.uint16]:
     """Words with other codes of the same cells."""
-    codes = np.asarray(codes, dtype=np.uint16)
-    if codes.shape != bits.shape or (codes >= CODES).any():
+    codes = np.asarray(codes)
+    whole = codes.dtype.kind in "iu" or not codes.size
+    if codes.shape != bits.shape or not whole or ((codes < 0) | (codes >= CODES)).any():
         raise FormatError(
             f"codes have shape {codes.shape} for weights of shape {bits.shape}, or one is not of "
             f"0..{CODES - 1}: give one code for each weight"
         )
-    choice = np.asarray(choice)
+    codes, choice = codes.astype(np.uint16), np.asarray(choice)
     for index in np.unique(choice):
         slots = family.tables[index].slot_of
         for rows in row_blocks(np.flatnonzero(choice == index), bits.shape[1]):

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq.formats.cells import CELLS, LOW_BITS
+from speq.formats.errors import FormatError
 from speq.formats.tables import DRAFT_UNIT, Family
 
-__all__ = ["Compensated", "compensate", "output_errors"]
+__all__ = ["NO_MOMENTS", "Compensated", "compensate", "output_errors"]
 
 DAMPING = 0.01
 """Share of H's mean diagonal that is added to it: inputs of other texts are not quite alike."""
@@ -30,6 +31,12 @@ FACTORS = (0.92, 1.0, 1.08)
 
 SWEEPS = 1
 """Sweeps of coordinate descent."""
+
+NO_MOMENTS = (
+    "second moments must be symmetric and positive semi-definite, as every mean of x x^T over "
+    "inputs x is: measure them at the inputs of this layer"
+)
+"""Says that a matrix is none of second moments."""
 
 _BLOCK_COLUMNS = 64
 _BLOCK_ROWS = 4096
@@ -114,13 +121,22 @@ def compensate(
     alpha : array of float64 [N]
         Scale of the draft values to begin with.
     second_moments : array [K, K]
-        H, symmetric and positive semi-definite.
+        H, symmetric and positive semi-definite, its diagonal neither near FP32's largest numbers
+        nor near its least.
+
+    Raises
+    ------
+    FormatError
+        If H is not positive semi-definite.
     """
     moments = _damped(second_moments)
     order = np.argsort(-np.diag(moments), kind="stable")
     # Rows of U give what an error in one column asks of those behind it: U^T U is H's inverse.
-    inverse = np.linalg.inv(moments[np.ix_(order, order)])
-    feedback = np.linalg.cholesky(inverse).T.astype(np.float32)
+    try:
+        inverse = np.linalg.inv(moments[np.ix_(order, order)])
+        feedback = np.linalg.cholesky(inverse).T.astype(np.float32)
+    except np.linalg.LinAlgError:
+        raise FormatError(NO_MOMENTS) from None
     single = moments.astype(np.float32)
     parts = []
     for start in range(0, len(stored), _BLOCK_ROWS):

@@ -9,6 +9,7 @@ takes turns with each row's choice of power of two and alpha.
 import numpy as np
 from numpy.typing import NDArray
 
+from speq.formats.assignment import assign
 from speq.formats.cells import CELLS
 from speq.formats.fit import normalised, tiny_cells
 from speq.formats.moments import MAX_SHIFT, Moments
@@ -19,6 +20,9 @@ __all__ = ["fit_spare"]
 
 _SETS = np.array([[bool(number >> code & 1) for code in range(CODES)] for number in range(1, 256)])
 """Every set of codes but the empty one: set s has the codes of the bits of s + 1."""
+
+_ALONE = (1 << np.arange(CODES)) - 1
+"""Places of the sets of one code, in the order of the codes."""
 
 _PRICE_ROUNDS = 1500
 
@@ -102,18 +106,18 @@ def _table(cost: NDArray[np.float64]) -> CodeTable:
 
 def _priced(cost: NDArray[np.float64]) -> NDArray[np.intp]:
     """Sets that cost least, codes' prices included, with no code on more than 16 cells."""
-    prices = np.zeros(CODES)
+    cells, prices = np.arange(CELLS), np.zeros(CODES)
     step = cost.min(axis=1).sum() / SLOTS / 20
-    best, least = None, np.inf
-    turn = 0
-    while best is None or turn < _PRICE_ROUNDS:
+    # One code each is legal, should prices find nothing: where codes are alike, all cells flock.
+    best = _ALONE[assign(cost[:, _ALONE])]
+    least = cost[cells, best].sum()
+    for turn in range(_PRICE_ROUNDS):
         picked = (cost + _SETS @ prices).argmin(axis=1)
         used = _SETS[picked].sum(axis=0)
-        total = cost[np.arange(CELLS), picked].sum()
+        total = cost[cells, picked].sum()
         if (used <= SLOTS).all() and total < least:
             best, least = picked, total
         prices = np.maximum(0, prices + step / (1 + turn / 50) * (used - SLOTS) / SLOTS)
-        turn += 1
     return best
 
 
@@ -131,14 +135,13 @@ def _best_change(
         bare = ~flipped.any(axis=1)
         sets = np.where(bare, 0, flipped @ powers - 1)
         gain = np.where(bare, -np.inf, now - cost[np.arange(CELLS), sets])
-        added = int(np.where(held[:, code], -np.inf, gain).argmax())
+        more, less = np.where(held[:, code], -np.inf, gain), np.where(held[:, code], gain, -np.inf)
+        added, removed = int(more.argmax()), int(less.argmax())
         if held[:, code].sum() < SLOTS:
-            if gain[added] > best:
-                best, change = gain[added], [(added, code)]
-            continue
-        removed = int(np.where(held[:, code], gain, -np.inf).argmax())
-        if gain[added] + gain[removed] > best:
-            best, change = gain[added] + gain[removed], [(added, code), (removed, code)]
+            if more[added] > best:
+                best, change = more[added], [(added, code)]
+        elif more[added] + less[removed] > best:
+            best, change = more[added] + less[removed], [(added, code), (removed, code)]
     return change
 
 
@@ -152,7 +155,7 @@ def _laid(held: NDArray[np.bool_], cost: NDArray[np.float64]) -> CodeTable:
     # Zero takes the least draft value; more codes than one are wasted on what hardly occurs.
     if held[:tiny, 0].any():
         laid = np.concatenate([[0], laid[laid > 0], np.zeros(tiny, dtype=int)])[:tiny]
-    alone = np.where(held, cost[:, (1 << np.arange(CODES)) - 1], np.inf).argmin(axis=1)
+    alone = np.where(held, cost[:, _ALONE], np.inf).argmin(axis=1)
     codes = [*laid.tolist(), *alone[tiny:].tolist()]
     others = [np.flatnonzero(held[cell]) for cell in range(tiny, CELLS)]
     spare = [tuple(int(c) for c in each if c != codes[tiny + i]) for i, each in enumerate(others)]

@@ -1,38 +1,27 @@
 """Packing a tensor: choose powers of two, tables and alpha, make planes; and back, bit for bit."""
 
-import dataclasses
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speq.formats.cells import LOW_MIDDLE
-from speq.formats.codec import (
-    Planes,
-    draft_codes,
-    draft_values,
-    encode,
-    encoder,
-    fill_planes,
-    row_blocks,
+from speq.formats.codec import Planes, encode, encoder, fill_planes, row_blocks
+from speq.formats.compensation import NO_MOMENTS
+from speq.formats.drafted import (
+    BASELINE,
+    Drafted,
+    baseline_output_error,
+    compensated,
+    finish,
+    stored_importance,
+    trial,
 )
-from speq.formats.compensation import compensate, output_errors
 from speq.formats.dtypes import NUMPY_TYPES, WIDE
 from speq.formats.errors import FormatError, InexactError
-from speq.formats.moments import MAX_SHIFT, Choice, choose, moments
 from speq.formats.packed import PackedTensor, unpack
-from speq.formats.scale import (
-    ROW_EXPONENTS,
-    Scale,
-    apply_scale,
-    column_candidate,
-    column_rescue,
-    rows_below_two,
-    spare_shifts,
-    why_plain,
-)
-from speq.formats.spare_rows import choose_spare
-from speq.formats.tables import Family, family
+from speq.formats.scale import Scale, column_candidate, column_rescue, rows_below_two, why_plain
+from speq.formats.tables import Family
 from speq.formats.wide import Half, as_half
 
 __all__ = [
@@ -47,9 +36,6 @@ __all__ = [
 
 COLUMN_GAIN_DB = 0.25
 """Least gain in SQNR for which columns are scaled: their shifts coarsen blocks of activations."""
-
-BASELINE = "bsfp"
-"""Family that no fitted one may do worse than."""
 
 CONTROLS = ("truncate", "speq", BASELINE)
 """Families that are packed however ill they fit: they are there to be compared with."""
@@ -109,7 +95,7 @@ def pack(
     Raises
     ------
     FormatError
-        If `weights` are of another type, or a given scale or importance does not fit.
+        If `weights` are of another type, or a given scale, importance or second moments do not fit.
     InexactError
         If `weights` are BF16 or FP32 and would have to be stored plain, but FP16 cannot hold them.
     """
@@ -156,18 +142,18 @@ def pack_half(
         scales = [_moved(scale, None if moved is None else -moved)]
     if not scales:
         return plain_half(half, dtype, members, "no exact power of two brings it below 2")
-    best = _trial(half, members, scales[0], importance, fixed=scale is not None, spare=spare)
+    best = trial(half, members, scales[0], importance, fixed=scale is not None, spare=spare)
     baseline = best.baseline
     for candidate in scales[1:]:
-        found = _trial(half, members, candidate, importance, fixed=False, spare=spare)
+        found = trial(half, members, candidate, importance, fixed=False, spare=spare)
         baseline = min(baseline, found.baseline)
         if found.error * _COLUMN_GAIN < best.error:
             best = found
-    drafted = _drafted(half, members, best)
+    drafted = finish(half, best)
     error, energy = best.error, best.energy
     if spare:
-        drafted, error, energy = _compensated(drafted, members, second_moments, importance)
-        baseline = _baseline_output_error(half, scales, second_moments, fixed=scale is not None)
+        drafted, error, energy = compensated(drafted, members, second_moments, importance)
+        baseline = baseline_output_error(half, scales, second_moments, fixed=scale is not None)
     # Moved rows have no FP16 of their own to fall back on.
     free = scale is None and moved is None and members.name not in CONTROLS
     if free and error > baseline + _ROUNDING * energy:
@@ -214,18 +200,6 @@ def plain_half(half: Half, dtype: str, members: Family, reason: str) -> PackedTe
     return PackedTensor(members.name, bits.shape, plain=bits.copy(), reason=reason, dtype=dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Trial:
-    """Outcome of one candidate scale; errors are in units of the original weights."""
-
-    scale: Scale
-    stored: NDArray[np.uint16]
-    choice: Choice
-    error: float
-    baseline: float
-    energy: float
-
-
 def _candidates(
     half: Half,
     members: Family,
@@ -257,7 +231,7 @@ def _candidates(
     if lower is None:
         return found
     errors = [
-        _trial(sample, members, scale, importance, fixed=False, spare=spare).error
+        trial(sample, members, scale, importance, fixed=False, spare=spare).error
         for scale in (Scale.of(rows[::step], even), Scale.of(lower, uneven))
     ]
     if errors[1] * _COLUMN_GAIN < errors[0]:
@@ -266,114 +240,11 @@ def _candidates(
     return found
 
 
-def _trial(
-    half: Half,
-    members: Family,
-    scale: Scale,
-    importance: NDArray[np.float64] | None,
-    *,
-    fixed: bool,
-    spare: bool = False,
-) -> _Trial:
-    """Choose each row's shift, table and alpha at a scale (with `fixed`, no shift).
-
-    With `spare`, for codes that are chosen weight by weight; errors are expected ones then.
-    """
-    bits = half.bits
-    stored = apply_scale(bits, scale)
-    sums = moments(stored, _stored_importance(scale, importance))
-    if fixed:
-        allowed = np.zeros(len(bits), dtype=np.int64)
-    else:
-        lower = spare_shifts(bits, scale.row_exponents, scale.columns)
-        above = _original(scale, half) - ROW_EXPONENTS[0]
-        allowed = np.clip(np.minimum(lower, above), 0, MAX_SHIFT)
-    choice = (choose_spare if spare else choose)(sums, members, allowed)
-    back = 4.0 ** -_original(scale, half).astype(np.float64)
-    baseline = choose(sums, family(BASELINE), allowed)
-    return _Trial(
-        scale,
-        stored,
-        choice,
-        float(choice.error @ back),
-        float(baseline.error @ back),
-        float(sums.energy @ back),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Drafted:
-    """A tensor at its final scale; `codes` are those of the cells where None.
-
-    `error` and `energy` are of the original weights; `back` [N] turns squares of each row's stored
-    weights into theirs.
-    """
-
-    scale: Scale
-    stored: NDArray[np.uint16]
-    tables: NDArray[np.uint8]
-    alpha: NDArray[np.float64]
-    back: NDArray[np.float64]
-    error: float
-    energy: float
-    codes: NDArray[np.uint8] | None = None
-
-
-def _drafted(half: Half, members: Family, trial: _Trial) -> _Drafted:
-    """The outcome of a trial, rows stored as much lower as they chose."""
-    choice, scale, stored = trial.choice, trial.scale, trial.stored
-    if np.any(choice.shift):
-        scale = Scale.of(scale.row_exponents - choice.shift, scale.columns)
-        stored = apply_scale(half.bits, scale)
-    back = 4.0 ** -_original(scale, half).astype(np.float64)
-    return _Drafted(scale, stored, choice.table, choice.alpha, back, trial.error, trial.energy)
-
-
-def _compensated(
-    drafted: _Drafted,
-    members: Family,
-    second_moments: NDArray[np.float64],
-    importance: NDArray[np.float64],
-) -> tuple[_Drafted, float, float]:
-    """Codes chosen so that errors cancel; error and energy of the output."""
-    scale = drafted.scale
-    found = compensate(
-        drafted.stored, scale.columns, members, drafted.tables, drafted.alpha, second_moments
-    )
-    drafted = dataclasses.replace(drafted, codes=found.codes, alpha=found.alpha)
-    weight = _stored_importance(scale, importance)
-    error = float(drafted.back @ (np.square(_draft_errors(drafted, members)) @ weight))
-    drafted = dataclasses.replace(drafted, error=error)
-    return drafted, float(found.error @ drafted.back), float(found.energy @ drafted.back)
-
-
-def _baseline_output_error(
-    half: Half, scales: list[Scale], second_moments: NDArray[np.float64], *, fixed: bool
-) -> float:
-    """Least error of the output that the baseline's draft has at one of some scales."""
-    members, importance = family(BASELINE), np.diag(second_moments)
-    errors = []
-    for scale in scales:
-        drafted = _drafted(half, members, _trial(half, members, scale, importance, fixed=fixed))
-        undo = 2.0 ** -drafted.scale.columns.astype(np.float64)
-        error = _draft_errors(drafted, members) * undo.astype(np.float32)
-        errors.append(float(output_errors(error, second_moments) @ drafted.back))
-    return min(errors)
-
-
-def _draft_errors(drafted: _Drafted, members: Family) -> NDArray[np.float32]:
-    """Stored weights less their drafts [N, K]."""
-    words = encode(drafted.stored, members, drafted.tables, drafted.codes)
-    drafts = draft_values(draft_codes(words), members)
-    exact = drafted.stored.view(np.float16).astype(np.float32)
-    return exact - drafts * drafted.alpha[:, None].astype(np.float32)
-
-
 def _packed(
     half: Half,
     dtype: str,
     members: Family,
-    drafted: _Drafted,
+    drafted: Drafted,
     importance: NDArray[np.float64] | None,
 ) -> PackedTensor:
     scale, stored, codes = drafted.scale, drafted.stored, drafted.codes
@@ -392,7 +263,7 @@ def _packed(
             else:
                 tables = drafted.tables[block]
                 fill_planes(planes, block, encode(stored[block], members, tables, codes[block]))
-    middle = _middle_error(stored, _stored_importance(scale, importance))
+    middle = _middle_error(stored, stored_importance(scale, importance))
     return PackedTensor(
         family=members.name,
         shape=stored.shape,
@@ -423,24 +294,9 @@ def _middle_error(
     return result
 
 
-def _stored_importance(
-    scale: Scale, importance: NDArray[np.float64] | None
-) -> NDArray[np.float64] | None:
-    """Weight of a stored weight's squared error: 2**(-2c) undoes its column's power of two."""
-    if not np.any(scale.columns):
-        return importance
-    weight = 4.0 ** -scale.columns.astype(np.float64)
-    return weight if importance is None else weight * importance
-
-
 def _moved(scale: Scale, moved: NDArray[np.int64] | None) -> Scale:
     """A scale of rows that hold powers of two already, with these added."""
     return scale if moved is None else Scale.of(scale.row_exponents + moved, scale.columns)
-
-
-def _original(scale: Scale, half: Half) -> NDArray[np.int64]:
-    """Row exponents of a scale, counted from the original weights."""
-    return scale.row_exponents + (0 if half.moved is None else half.moved)
 
 
 def _importance(values: ArrayLike | None, columns: int) -> NDArray[np.float64] | None:
@@ -466,9 +322,14 @@ def _second_moments(
             f"second moments must be {columns} x {columns} finite numbers, not an array of shape "
             f"{values.shape}: measure them at the inputs of this layer"
         )
-    if np.any(np.diag(values) < 0) or not np.allclose(values, values.T, rtol=1e-3, atol=1e-6):
-        raise FormatError("second moments must be symmetric, with none below 0 on the diagonal")
-    return values
+    largest = float(np.diag(values).max())
+    close = {"rtol": 1e-3, "atol": 1e-6 * largest}
+    symmetric = largest >= 0 and np.allclose(values, values.T, **close)
+    # No product of two inputs is larger on average than the larger of their squares.
+    if not symmetric or np.any(np.diag(values) < 0) or np.abs(values).max() > 1.01 * largest:
+        raise FormatError(NO_MOMENTS)
+    # Only ratios count: their scale is taken away, lest FP32 overflow.
+    return np.ldexp(0.5 * values + 0.5 * values.T, -math.frexp(largest)[1])
 
 
 def _decibels(signal: float, noise: float) -> float:

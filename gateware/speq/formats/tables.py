@@ -304,14 +304,16 @@ def _spare(codes: tuple[int, ...], spare: Any) -> tuple[tuple[int, ...], ...]:
     spare = tuple(tuple(others) for others in spare)
     if len(spare) != CELLS:
         raise FormatError(f"a code table has spare codes of {len(spare)} cells: give {CELLS}")
+    checked = []
     for cell, (own, others) in enumerate(zip(codes, spare, strict=True)):
-        _integers(f"cell {cell}'s list of spare codes", others, len(others), CODES - 1)
+        others = _integers(f"cell {cell}'s list of spare codes", others, len(others), CODES - 1)
         if sorted({*others} - {own}) != list(others):
             raise FormatError(
                 f"cell {cell} has code {own} and the spare codes {others}: give each once, and "
                 f"the spare ones in ascending order"
             )
-    return spare
+        checked.append(others)
+    return tuple(checked)
 
 
 def _is_digits(text: Any) -> bool:

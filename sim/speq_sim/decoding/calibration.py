@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speq_sim.decoding.backends import Backend, FastBackend
+from speq_sim.decoding.errors import ModelError
 from speq_sim.decoding.llama import Llama, Segment
 from speq_sim.decoding.speculative import plain_many
 from speq_sim.decoding.weights import LlamaWeights
@@ -70,8 +71,13 @@ def calibration_texts(
     Raises
     ------
     ModelError
-        If a prompt leaves no room for `length` tokens in the context.
+        If there is no prompt, one leaves no room for `length` tokens in the context, or `length` is
+        below 1.
     """
+    if not prompts:
+        raise ModelError("there are no calibration prompts: give one or more")
+    if length < 1:
+        raise ModelError(f"texts of {length} tokens hold nothing: give a length of 1 or more")
     model = Llama(weights, FastBackend(weights.matrices))
     texts: list[list[int]] = []
     written = 0
@@ -105,10 +111,20 @@ def second_moments(
     -------
     dict of str to NDArray
         float64 [K, K] by name of the layer. Layers that share an input share the array.
+
+    Raises
+    ------
+    ModelError
+        If no text is longer than :data:`SKIPPED`.
     """
     watched = _Moments(FastBackend(weights.matrices))
     model = Llama(weights, watched)
     texts = [text for text in texts if len(text) > SKIPPED]
+    if not texts:
+        raise ModelError(
+            f"no calibration text is longer than {SKIPPED} tokens, and the first {SKIPPED} do not "
+            f"count: give longer ones"
+        )
     for number, group in enumerate(groups := _grouped(texts)):
         step(f"moments: pass {number + 1} of {len(groups)}")
         watched.counted = np.concatenate([np.arange(len(text)) >= SKIPPED for text in group])

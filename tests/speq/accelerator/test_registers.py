@@ -7,7 +7,7 @@ import pytest
 
 from speq.accelerator.register_model import Access, Field, Register, RegisterMap
 from speq.accelerator.registers import MAGIC, ModeCode, register_map, tables_hash
-from speq.formats.tables import family
+from speq.formats.tables import CodeTable, Family, family
 from speq.layouts import Mode
 from speq.parameters import MODES, PRESETS, TABLE_NAMES, Parameters
 
@@ -104,7 +104,7 @@ def test_constants_are_those_of_the_design(name):
     assert value("TABLES_HASH", "crc") == expected
 
 
-def test_the_hash_tells_families_and_draft_values_apart():
+def test_the_hash_tells_membersand_draft_values_apart():
     hashes = {tables_hash(family(name)) for name in TABLE_NAMES}
     assert len(hashes) == len(TABLE_NAMES)
     tables = family("fitted-4")
@@ -116,6 +116,26 @@ def test_the_hash_tells_families_and_draft_values_apart():
     for table in tables.tables:
         content += table.codes
     assert tables_hash(tables) == zlib.crc32(bytes(content))
+
+
+def test_the_hash_tells_spare_codes_apart():
+    ordered = tuple(cell // 8 for cell in range(64))
+    none = ((),) * 64
+    spares = [
+        none,
+        ((1,), *none[1:]),
+        ((), (1,), *none[2:]),
+        ((1, 2), *none[1:]),
+        ((1,), (2,), *none[2:]),
+        (*none[:63], (1,)),
+    ]
+    tables = [CodeTable(ordered, spare) for spare in spares]
+    members = [Family("f", (table,), (0,) * 8) for table in tables]
+    # Which of two tables has them counts, too.
+    members += [Family("f", pair, (0,) * 8) for pair in (tables[:2], tables[1::-1])]
+    assert len({tables_hash(member) for member in members}) == len(members)
+    content = [0] * 8 + [*ordered] + [255, 1, 2] + [255] * 63
+    assert tables_hash(members[3]) == zlib.crc32(bytes(content))
 
 
 def test_the_encoding_of_modes_is_that_of_the_array():
