@@ -19,6 +19,7 @@ from typing import Any
 from rich.table import Table
 
 import _cli
+from speq.formats.packed_reader import PackedReader
 from speq_sim.decoding import (
     Adaptive,
     Confidence,
@@ -36,6 +37,7 @@ from speq_sim.decoding import (
     speculate_many,
 )
 from speq_sim.decoding.preparation import Preparation, read_recipe
+from speq_sim.decoding.recipes import default_recipe
 from speq_sim.decoding.session import Session
 
 STORY_KIND = "story"
@@ -111,7 +113,12 @@ def measure(arguments: argparse.Namespace, step: Callable[[str], None]) -> dict[
     """Run every method; the figures."""
     weights = load_model(arguments.model)
     prompts, stop, count = prompts_of(arguments)
-    recipe = read_recipe(arguments.recipe) if arguments.recipe else {"head": "middle"}
+    codec = PackedReader(arguments.packed).family.name if arguments.packed else arguments.codec
+    recipe = (
+        read_recipe(arguments.recipe)
+        if arguments.recipe
+        else default_recipe(arguments.model, codec)
+    )
     preparation = Preparation(
         weights, codec=arguments.codec, packed=arguments.packed, recipe=recipe, step=step
     )
@@ -202,7 +209,7 @@ def main() -> None:
     parser.add_argument("--codec", default="fitted-8", help="family to pack with (fitted-8)")
     parser.add_argument("--packed", metavar="FILE", type=Path, help="packed file instead")
     parser.add_argument(
-        "--recipe", metavar="FILE", type=Path, help="planes by layer (the LM head: middle)"
+        "--recipe", metavar="FILE", type=Path, help="planes by layer (as decode.py)"
     )
     parser.add_argument("--prompts", metavar="FILE", type=Path, help="JSON lines (our own)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")

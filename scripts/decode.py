@@ -21,6 +21,7 @@ from typing import Any
 import _cli
 from _decode_report import ASSUMPTION, show_comparison, status
 from _decode_view import view_on, visible
+from speq.formats.packed_reader import PackedReader
 from speq_sim.decoding import (
     Adaptive,
     Confidence,
@@ -37,8 +38,10 @@ from speq_sim.decoding import (
     prefill,
 )
 from speq_sim.decoding.comparison import compare, figures_of
+from speq_sim.decoding.evaluation.copies import COPIES
 from speq_sim.decoding.preparation import BACKENDS, CODECS, METHODS, Preparation, read_recipe
 from speq_sim.decoding.readers import PACKAGES
+from speq_sim.decoding.recipes import default_recipe
 from speq_sim.decoding.session import Session, room_for
 
 TOKENS = 128
@@ -80,7 +83,8 @@ def arguments() -> argparse.Namespace:
     )
     weights.add_argument(
         "--recipe", metavar="PATH", type=Path,
-        help='JSON file: planes of single layers in the draft pass, such as {"head": "middle"}',
+        help='JSON file: planes of single layers in the draft pass, such as {"head": "draft"} '
+        "(default: what was fitted for the model and family, else the LM head at middle)",
     )  # fmt: skip
     weights.add_argument(
         "--backend", choices=BACKENDS, default="golden",
@@ -187,10 +191,20 @@ def _given(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
+def recipe_of(options: argparse.Namespace) -> dict[str, str]:
+    """The recipe that was named, or the one that comes with the package."""
+    if options.recipe:
+        return read_recipe(options.recipe)
+    codec = options.codec or CODEC
+    if options.packed:
+        codec = PackedReader(options.packed).family.name
+    return {} if codec in COPIES else default_recipe(options.model, codec)
+
+
 def run() -> None:
     """Load, decode or compare, and report."""
     options = arguments()
-    recipe = read_recipe(options.recipe) if options.recipe else {}
+    recipe = recipe_of(options)
     # What can be refused at once is refused before weights are read and packed.
     tokenizer = load_tokenizer(options.model)
     prompt = prompt_of(options, tokenizer)
