@@ -15,7 +15,7 @@ _WIDTH = 0.38
 
 
 def plot_acceptance(path: Path, models: Mapping[str, Any]) -> None:
-    """Draw bars of acceptance in the loop and of agreement, one panel a model.
+    """Draw bars of acceptance in the loop and of agreement, best first, one panel a model.
 
     Parameters
     ----------
@@ -28,6 +28,9 @@ def plot_acceptance(path: Path, models: Mapping[str, Any]) -> None:
         name: {label: each["summary"][ALL] for label, each in codecs.items() if "summary" in each}
         for name, codecs in ((name, each["codecs"]) for name, each in models.items())
     }
+    for name, codecs in drawn.items():
+        best = sorted(codecs, key=lambda codec: -(codecs[codec]["acceptance"]["value"] or 0))
+        drawn[name] = {codec: codecs[codec] for codec in best}
     most = max((len(codecs) for codecs in drawn.values()), default=1)
     size = (max(6.0, 1.5 + 0.7 * most), 3.2 * max(len(drawn), 1))
     figure = Figure(figsize=size, layout="constrained")
@@ -57,7 +60,7 @@ def plot_acceptance(path: Path, models: Mapping[str, Any]) -> None:
         axes.set_ylabel("share of tokens")
         axes.set_title(name)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="upper right", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
