@@ -41,7 +41,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--longest", type=int, default=24, metavar="N", help="(%(default)s)")
     add("--minimum", type=int, metavar="N", help="least tokens of a hierarchy's chain (the best)")
     add("--recipe", metavar="FILE|PART=FORM[,...]",
-        help="what a draft pass reads of single matrices: JSON, or text such as head=verify")  # fmt: skip
+        help="form that drafts read of single matrices: JSON, or as in head=verify")  # fmt: skip
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:

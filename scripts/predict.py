@@ -5,7 +5,7 @@ last padding, the DRAM is modelled by its timings. docs/performance.md has the d
 
   python scripts/predict.py --model llama-2-7b --design server --memory hbm2e --method speq
   python scripts/predict.py --model llama-3-8b --memory lpddr5 --method all --acceptance spare-1
-  python scripts/predict.py --model llama-3-70b --memory 4xhbm3 --units auto --devices 8 --link nvlink3
+  python scripts/predict.py --model llama-3-70b --memory hbm3 --units auto --devices 8 --link nvlink3
 """
 
 import argparse
@@ -104,8 +104,9 @@ def show(options: argparse.Namespace, predictions: list[Prediction], machine: Ma
     )
     table = Table(box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    for heading in ("ms per\ntoken", "tokens\nper s", "speed-\nup", "if time\nwere bytes", "limited\nby",
-                    "L", "tokens\na round", "MB per\ntoken", "mJ per\ntoken"):  # fmt: skip
+    for heading in ("ms per\ntoken", "tokens\nper s", "speed-\nup", "if time\nwere bytes",
+                    "limited\nby", "L", "tokens\na round", "MB per\ntoken",
+                    "mJ per\ntoken"):  # fmt: skip
         table.add_column(heading, justify="right")
     for each in predictions:
         settings = each.cost.round.settings

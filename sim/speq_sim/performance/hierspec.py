@@ -50,7 +50,9 @@ class HierSpec:
         small = dataclasses.replace(setting, config=model_config(self.small))
         tree = Tree(self.title, self.form, self.depth, self.width, self.nodes)
         inner = tokens_distribution(setting.acceptance, self.depth)
-        outer = hierarchy(inner, setting.middle_acceptance, self.minimum)
+        outer = hierarchy(inner, setting.middle_acceptance, self.minimum).in_lock_step(
+            setting.batch
+        )
         passes = [
             PlannedPass(
                 "middle" if each.kind == "verify" else each.kind,

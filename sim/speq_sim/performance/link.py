@@ -62,5 +62,5 @@ LINKS: dict[str, Link] = {
         Link("ideal", 1e18, 0.0),
     )
 }
-"""Sixteen lanes of PCIe (32 GT/s: 64 GB/s less coding), a GPU's NVLink of 2020 (600 GB/s both ways),
+"""Sixteen lanes of PCIe (64 GB/s before coding), a GPU's NVLink of 2020 (600 GB/s both ways),
 a die-to-die link. Bandwidths are the standards' nominal ones; latencies are assumptions of ours."""

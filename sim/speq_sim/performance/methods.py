@@ -168,7 +168,7 @@ class Hierarchy:
 
     def _round(self, setting: Setting, length: int, minimum: int) -> Round:
         inner = tokens_distribution(setting.acceptance, length)
-        outer = hierarchy(inner, setting.middle_acceptance, minimum)
+        outer = hierarchy(inner, setting.middle_acceptance, minimum).in_lock_step(setting.batch)
         draft = setting.spec(self.draft, 1, setting.recipe)
         passes = [
             PlannedPass("draft", draft, length * outer.inner_rounds),

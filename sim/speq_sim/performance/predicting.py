@@ -102,9 +102,7 @@ class Prediction:
         }
 
 
-def predict(
-    method: str, setting: Setting, machine: Machine, energy: Energy = PUBLIC
-) -> Prediction:
+def predict(method: str, setting: Setting, machine: Machine, energy: Energy = PUBLIC) -> Prediction:
     """Predict a method.
 
     Parameters

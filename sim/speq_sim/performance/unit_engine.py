@@ -125,9 +125,7 @@ def _product(design: Parameters, units: int, product: Product) -> Work:
     # A job takes no more tokens than tiles serve, and no more than the activation buffer holds.
     most = max(1, min(design.tokens, design.activation_values // padded))
     jobs = math.ceil(product.tokens / most)
-    sizes = [
-        product.tokens // jobs + (number < product.tokens % jobs) for number in range(jobs)
-    ]
+    sizes = [product.tokens // jobs + (number < product.tokens % jobs) for number in range(jobs)]
     cycles = fixed = loads = beats = 0
     for size in sizes:
         found = unit_cycles(

@@ -95,7 +95,9 @@ def test_a_hierarchy_by_hand_where_everything_is_accepted():
     cost = HIERARCHY.cost(setting, bytes_alone(1e12))
     # Two inner rounds of three tokens, judged at once, and one of the target's own.
     assert cost.round.tokens == 7
-    kinds = [(each.kind, each.spec.form, each.spec.tokens, each.count) for each in cost.round.passes]
+    kinds = [
+        (each.kind, each.spec.form, each.spec.tokens, each.count) for each in cost.round.passes
+    ]
     assert kinds == [
         ("draft", "draft", 1, 4), ("middle", "middle", 3, 2), ("verify", "verify", 7, 1),
     ]  # fmt: skip
@@ -125,9 +127,7 @@ def test_a_recipe_is_of_the_draft_pass_alone():
 
 def test_tokens_of_a_batch_share_the_bytes_of_weights():
     machine = bytes_alone(1e12)
-    one, four = (
-        VERIFIED.cost(Setting(TOY, context=0, batch=batch), machine) for batch in (1, 4)
-    )
+    one, four = (VERIFIED.cost(Setting(TOY, context=0, batch=batch), machine) for batch in (1, 4))
     assert four.bytes_per_token["weights"] == one.bytes_per_token["weights"] / 4
     assert four.bytes_per_token["kv"] == one.bytes_per_token["kv"]
     assert sum(four.by_bound.values()) == pytest.approx(four.seconds_per_token)
