@@ -52,7 +52,7 @@ def repeat(
     Parameters
     ----------
     run : callable
-        Makes a run of a seed, such as ``lambda seed: simulate(draft, time, rounds=500, seed=seed)``.
+        Makes a run of a seed: ``lambda seed: simulate(draft, time, rounds=500, seed=seed)``.
     times : int
         1 or more.
     seed : int

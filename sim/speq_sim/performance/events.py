@@ -280,8 +280,7 @@ class _Accelerator:
             here = sorted(index for index, each in waiting.items() if each.stage == stage)
             passes = [waiting.pop(index) for index in here]
             contexts = [
-                active[index].context + each.ahead
-                for index, each in zip(here, passes, strict=True)
+                active[index].context + each.ahead for index, each in zip(here, passes, strict=True)
             ]
             seconds = self._time(_KINDS[stage], max(each.tokens for each in passes), contexts)
             if not 0 <= seconds < float("inf"):

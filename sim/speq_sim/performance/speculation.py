@@ -104,7 +104,7 @@ def expected_tree_tokens(level_acceptance: Sequence[float]) -> float:
 def speedup(
     acceptance: float, length: int, draft_cost: float, verify_cost: Callable[[int], float]
 ) -> float:
-    """Time of a token in plain decoding over that in speculation: ``E(a, L) v(1) / (L c + v(L+1))``.
+    """Time of a token in plain decoding over that with drafts: ``E(a, L) v(1) / (L c + v(L + 1))``.
 
     Theorem 3.8 of Leviathan et al., but that a verify pass may cost more than a plain one.
 

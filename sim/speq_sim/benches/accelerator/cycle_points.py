@@ -3,7 +3,9 @@
 Cycles are those of the unit's own register CYCLES, which counts while a job is pending: from the
 cycle after a command has become a job to the one in which its last result leaves, both included.
 Packets are handed over before their commands, so that activations never wait for the host. Nothing
-that the host does is in this figure. The clock of the simulation from the write of PUSH to the last
+that the host does is in this figure. Each measurement begins with a reset, since the turns that the
+planes take in fetching (docs/accelerator.md, Bursts) go on where the job before has left them: that
+moves the start of a lone VERIFY job by up to two bursts. The clock of the simulation from the write of PUSH to the last
 result has the command check as well, some thirty cycles that overlap with a job at work, and every
 register access of the host in between; it is kept beside it for comparison.
 """
@@ -142,7 +144,7 @@ class CycleBench:
         jobs = [(*self._matrix(point), point) for point in points]
         values = self._activations(points)
         device = self._device
-        device.clear_counters()
+        self._unit.reset()
         for point, packet in zip(points, values, strict=True):
             if not point.keep:
                 device.send(_sent(packet, point.mode))
