@@ -24,6 +24,7 @@ from _performance import (
     setting_of,
 )
 from speq.parameters import ParameterError
+from speq_sim.decoding import ModelError
 from speq_sim.performance.machine import Machine
 from speq_sim.performance.methods import Setting
 from speq_sim.performance.predicting import Prediction, predict
@@ -54,8 +55,9 @@ def run() -> None:
     for name in METHODS if "all" in asked else dict.fromkeys(asked):
         try:
             predictions.append(predict(name, setting, machine, energy))
-        except ParameterError:
-            # Of all methods, those are shown that the design has the modes for.
+        except (ParameterError, ModelError):
+            # Of all methods, those are shown that the design has the modes for, and the model the
+            # size.
             if "all" not in asked:
                 raise
     record = {**about(options, setting, machine), "energy_source": energy.source}
@@ -102,12 +104,11 @@ def show(options: argparse.Namespace, predictions: list[Prediction], machine: Ma
         f"{dram.bytes_per_second / 1e9:.0f} of {dram.peak_bytes_per_second / 1e9:.0f} GB/s",
         highlight=False,
     )
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, padding=0)
     table.add_column("method", no_wrap=True)
-    for heading in ("ms per\ntoken", "tokens\nper s", "speed-\nup", "if time\nwere bytes",
-                    "limited\nby", "L", "tokens\na round", "MB per\ntoken",
-                    "mJ per\ntoken"):  # fmt: skip
-        table.add_column(heading, justify="right")
+    for heading in ("ms/\ntoken", "tokens/\ns", "speed-\nup", "of\nbytes", "limited\nby", "L",
+                    "tokens/\nround", "MB/\ntoken", "mJ/\ntoken"):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in predictions:
         settings = each.cost.round.settings
         table.add_row(
@@ -117,7 +118,7 @@ def show(options: argparse.Namespace, predictions: list[Prediction], machine: Ma
             f"{each.speedup_vs_fp16:.2f}",
             f"{each.byte_bound_speedup:.2f}",
             each.cost.limited_by,
-            " / ".join(map(str, settings.values())) or "-",
+            "/".join(map(str, settings.values())) or "-",
             f"{each.cost.round.tokens:.2f}",
             f"{sum(each.cost.bytes_per_token.values()) / 1e6:,.0f}",
             f"{1e3 * each.energy.joules:,.1f}",

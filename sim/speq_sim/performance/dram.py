@@ -78,7 +78,8 @@ class DramTime:
     @property
     def seconds(self) -> float:
         """All of them."""
-        return sum(dataclasses.astuple(self))
+        waiting = self.rows + self.conflicts + self.turnaround + self.refresh
+        return self.data + self.rounding + waiting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 import dataclasses
 
+from speq_sim.decoding.errors import ModelError
 from speq_sim.performance.machine import Machine
 from speq_sim.performance.methods import Setting, Tree
-from speq_sim.performance.models import model_config
+from speq_sim.performance.models import model_config, parameter_count
 from speq_sim.performance.rounds import PlannedPass, Round, RoundCost
 from speq_sim.performance.speculation import hierarchy, tokens_distribution
 
@@ -42,12 +43,23 @@ class HierSpec:
     def cost(self, setting: Setting, machine: Machine) -> RoundCost:
         """The only round. `acceptance` is of a level of the tree by the small model, and
         `middle_acceptance` of the small model's tokens by the target.
+
+        Raises
+        ------
+        ModelError
+            If the small model is no smaller than the target.
         """
         return self.round(setting).cost(machine)
 
     def round(self, setting: Setting) -> Round:
         """Passes of head, small model and target."""
-        small = dataclasses.replace(setting, config=model_config(self.small))
+        config = model_config(self.small)
+        if parameter_count(config) >= parameter_count(setting.config):
+            raise ModelError(
+                f"HierSpec drafts with {self.small}, which is no smaller than this model: use a "
+                f"larger one, such as llama-3-70b"
+            )
+        small = dataclasses.replace(setting, config=config)
         tree = Tree(self.title, self.form, self.depth, self.width, self.nodes)
         inner = tokens_distribution(setting.acceptance, self.depth)
         outer = hierarchy(inner, setting.middle_acceptance, self.minimum).in_lock_step(

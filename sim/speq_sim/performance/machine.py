@@ -95,7 +95,9 @@ class Machine:
 
     def time(self, spec: PassSpec) -> PassTime:
         """Time of a pass; its `devices` and `kv_bits` are the machine's."""
-        return _time(self, dataclasses.replace(spec, devices=self.devices, kv_bits=self.kv_bits))
+        if (spec.devices, spec.kv_bits) != (self.devices, self.kv_bits):
+            spec = dataclasses.replace(spec, devices=self.devices, kv_bits=self.kv_bits)
+        return _time(self, spec)
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -5,6 +5,7 @@ et al., arXiv 2211.17192). All passes of a round are charged with the cache that
 """
 
 import dataclasses
+import functools
 from typing import Protocol
 
 from speq_sim.decoding.config import LlamaConfig
@@ -122,10 +123,11 @@ class Chain:
         """The round of the given or the best length; ties go to the shorter one."""
         length = setting.draft_length
         lengths = range(setting.longest + 1) if length is None else (length,)
-        rounds = (self._round(setting, each).cost(machine) for each in lengths)
+        rounds = (_chain_round(self, setting, each).cost(machine) for each in lengths)
         return min(rounds, key=lambda found: found.seconds_per_token)
 
-    def _round(self, setting: Setting, length: int) -> Round:
+    def round(self, setting: Setting, length: int) -> Round:
+        """The round of a length."""
         draft = PlannedPass("draft", setting.spec(self.draft, 1, setting.recipe), length)
         verify = PlannedPass("verify", setting.spec(self.target, length + 1))
         return Round(
@@ -162,11 +164,14 @@ class Hierarchy:
         lengths = range(1, LONGEST_INNER + 1) if length is None else (max(length, 1),)
         minima = range(1, setting.longest + 1) if minimum is None else (minimum,)
         rounds = (
-            self._round(setting, each, least).cost(machine) for each in lengths for least in minima
+            _hierarchy_round(self, setting, each, least).cost(machine)
+            for each in lengths
+            for least in minima
         )
         return min(rounds, key=lambda found: found.seconds_per_token)
 
-    def _round(self, setting: Setting, length: int, minimum: int) -> Round:
+    def round(self, setting: Setting, length: int, minimum: int) -> Round:
+        """The round of drafts of a length, and chains of no fewer tokens than the minimum."""
         inner = tokens_distribution(setting.acceptance, length)
         outer = hierarchy(inner, setting.middle_acceptance, minimum).in_lock_step(setting.batch)
         draft = setting.spec(self.draft, 1, setting.recipe)
@@ -182,6 +187,17 @@ class Hierarchy:
         drafted = sum(chain * chance for chain, chance in outer.chain_lengths.items())
         settings = {"draft_length": length, "minimum": minimum}
         return Round(tuple(passes), outer.tokens, drafted, settings)
+
+
+# A search over designs asks for the same rounds at each.
+@functools.lru_cache(maxsize=4096)
+def _chain_round(method: Chain, setting: Setting, length: int) -> Round:
+    return method.round(setting, length)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hierarchy_round(method: Hierarchy, setting: Setting, length: int, minimum: int) -> Round:
+    return method.round(setting, length, minimum)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,8 +35,8 @@ LONGEST = 4096
 def expected_tokens(acceptance: float, length: int) -> float:
     """Expected tokens of a round: ``(1 - a**(L + 1)) / (1 - a)``, and ``L + 1`` where a is 1.
 
-    Equation 1 of Leviathan et al. (arXiv 2211.17192). Exact at 0 and 1, and within a few units in
-    the last place near 1.
+    Equation 1 of Leviathan et al. (arXiv 2211.17192). Exact where a is 0 or 1 and where L is 0, and
+    within a few units in the last place elsewhere.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def expected_tokens(acceptance: float, length: int) -> float:
     """
     check_number("acceptance", acceptance, 0.0, 1.0)
     check_count("draft length", length, 0, LONGEST)
-    if acceptance in (0.0, 1.0):
+    if length == 0 or acceptance in (0.0, 1.0):
         return 1.0 + length * acceptance
     # 1 - a is exact from 0.5 on, and so is its logarithm by log1p: nothing cancels near 1.
     logarithm = math.log1p(acceptance - 1) if acceptance >= 0.5 else math.log(acceptance)

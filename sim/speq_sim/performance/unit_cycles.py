@@ -1,37 +1,329 @@
-import dataclasses, functools
-from speq.parameters import Parameters
-def ceil(a,b): return -(-a//b)
-AR=0
-def unit_cycles(p, outputs, inputs, mode, tokens, plain=False, keep=False, latency=1):
-    R,C,W,G,B=p.rows,p.columns,p.port_words,p.load_cycles,p.longest_burst
-    packs=p.packs
-    if not packs: plain=True
-    NT=ceil(outputs,R); KG=ceil(inputs,p.group_inputs)
-    S=0 if plain else KG*C//W
-    H=0 if plain else ceil(R,W)
-    T=KG*(p.group_tiles//p.weights_per_word(mode) if packs else 1)
-    bt=p.beats_per_token(mode); Bc=tokens*bt
-    P=max(G,Bc)
-    rb=ceil(R*p.result_bits,16*W)
-    A=0 if keep else tokens*KG*p.group_inputs//W
-    step=NT*KG*G
-    D=S+NT*H+step*(p.group_tiles if plain else 1)
-    exact=mode=="verify" and not plain
-    M=step if exact or mode=="middle" else 0
-    L=2*step if exact else 0
-    # first word
-    first=0
-    if exact: first=min(B,D)+min(B,L)
-    elif mode=="middle": first=min(B,D)
-    lead=max(S+H,first)   # words begin behind it
-    wpath=C0+latency-1+lead+G
-    apath=A0+A
-    s0=max(wpath,apath)
-    def exposed(h):
-        return max(0,h-min(T,2)*(P-G))
-    per=T*P+exposed(H)
-    per=max(per,tokens*rb)
-    slast=s0+(NT-1)*per+(T-1)*P
-    end=slast+max(bt+tokens*rb,Bc+rb)+E0
-    return end, dict(wpath=wpath,apath=apath,S=S,H=H,T=T,P=P,G=G,rb=rb,D=D,M=M,L=L,B=B,NT=NT)
-C0=9;A0=4;E0=6
+"""Cycles of a job of the accelerator, as a closed formula.
+
+The formula follows the unit's structure (docs/accelerator.md, docs/architecture.md), with NT output
+tiles of T tiles each, G transfers of the weight port and ``tokens * beats`` beats of activations a
+tile, and P the longer of both. Everything overlaps that can:
+
+* The first tile begins when its words are loaded and the packet of activations is in the buffer.
+  Words come behind the S beats of column shifts and the H of the first records; where planes are
+  joined, also behind the first beat of the plane that is fetched last.
+* Then a tile takes P cycles. Records take H more between output tiles, of which the two tiles that
+  the array holds, one at work and one loaded, hide what loading is ahead.
+* Results of an output tile leave while the next is computed, which waits if they take longer.
+
+Memory answers without waiting, one beat per cycle; ``latency`` is that of its first beat alone.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+from speq.parameters import MAX_PRODUCTS, WORD_BITS, ParameterError, Parameters, check_accelerator
+from speq_sim.performance.checks import check_count
+
+__all__ = ["UnitCycles", "chain_cycles", "unit_cycles"]
+
+_MAX_OUTPUT_TILES = (1 << 20) - 1
+
+_FETCH_CYCLES = 8
+"""From a job in the queue to the first word at the weight port, without the memory's latency and
+what lies before that word: queue 2, burst prepared 3, address 1, FIFO 2."""
+
+_SWAP_CYCLES = 1
+"""From a tile's last words to its first beat (docs/architecture.md, Latency)."""
+
+_BUFFER_CYCLES = 4
+"""From a job in the queue to the first beat, without the packet: queue 1, from the last write to the
+player 1, memory 1, register of the ordered beat 1."""
+
+_RESULT_CYCLES = 6
+"""From a token's last beat to the first beat of its result: 5 in the array, 1 in the FIFO."""
+
+_TURNS = 4
+"""Of so many bursts of a VERIFY job one is of the draft plane: draft, low, middle, low. Its beats
+last for as many words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitCycles:
+    """What a job by itself takes, from the cycle in which it is queued to its last result.
+
+    Attributes
+    ----------
+    activations : int
+        Cycles in which the first tile, loaded, waits for the rest of the packet.
+    headers : int
+        Column shifts and row records: the memory port is busy, the weight port is not. Without
+        those that computing hides.
+    tiles : int
+        All tiles at P cycles each, and waiting for results to leave, if any.
+    fixed : int
+        Fetching the first words, filling and draining the array, the last results; waiting for a
+        burst of the draft plane at the end.
+    bound : str
+        What sets the pace of tiles: ``"load"``, ``"compute"``, or ``"results"``: sending results.
+    beats : int
+        AXI beats that are read, exactly.
+    words : int
+        Transfers of the weight port, exactly.
+    packet : int
+        Cycles to load the packet, 0 if activations are kept.
+    start : int
+        Cycle of the first beat into the array.
+    lead : int
+        Beats of shifts and records before the first words, S + H; they are in `headers`.
+    """
+
+    activations: int
+    headers: int
+    tiles: int
+    fixed: int
+    bound: str
+    beats: int
+    words: int
+    packet: int
+    start: int
+    lead: int
+
+    @property
+    def total(self) -> int:
+        """All cycles."""
+        return self.activations + self.headers + self.tiles + self.fixed
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shape:
+    """A job in tiles and beats.
+
+    Attributes
+    ----------
+    output_tiles, tiles : int
+        NT, and T tiles of each.
+    shifts, records : int
+        S and H in beats, 0 of plain words.
+    load, compute, token_beats : int
+        G, beats of all tokens, and of one.
+    draft, middle, low : int
+        AXI beats of each plane.
+    results : int
+        Beats of one token's results of an output tile.
+    """
+
+    output_tiles: int
+    tiles: int
+    shifts: int
+    records: int
+    load: int
+    compute: int
+    token_beats: int
+    draft: int
+    middle: int
+    low: int
+    results: int
+
+    @property
+    def pace(self) -> int:
+        """P."""
+        return max(self.load, self.compute)
+
+    @property
+    def hidden(self) -> int:
+        """Cycles that loading is ahead of computing where an output tile begins."""
+        return min(self.tiles, 2) * (self.pace - self.load)
+
+    @property
+    def record_cycles(self) -> int:
+        """Cycles that records of an output tile hold up loading and computing."""
+        return max(0, self.records - self.hidden)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def unit_cycles(
+    parameters: Parameters,
+    outputs: int,
+    inputs: int,
+    mode: str,
+    tokens: int,
+    *,
+    plain: bool = False,
+    keep: bool = False,
+    latency: int = 1,
+) -> UnitCycles:
+    """Cycles of one job by itself.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The design, an accelerator.
+    outputs, inputs : int
+        N and K of the matrix.
+    mode : str
+        One of the design's modes.
+    tokens : int
+        M, 1 to ``parameters.tokens``.
+    plain : bool
+        The words are FP16 patterns; VERIFY only. In an FP16-only design they always are.
+    keep : bool
+        The activations are in the buffer.
+    latency : int
+        Cycles from a burst's request to its first beat, 1 or more. Later bursts are asked for early
+        enough if ``outstanding * longest_burst`` covers it.
+
+    Raises
+    ------
+    ParameterError
+        If the design is no accelerator, has no such mode, or its buffer does not hold the inputs.
+    speq_sim.decoding.ModelError
+        If a number is out of range.
+    """
+    check_accelerator(parameters)
+    check_count("latency", latency, 1, 1 << 20)
+    p, shape = parameters, _shape(parameters, outputs, inputs, mode, tokens, plain)
+    groups = -(-inputs // p.group_inputs)
+    packet = 0 if keep else tokens * groups * p.group_inputs // p.port_words
+    lead = shape.shifts + shape.records
+    first_word = max(lead, _fetched_before(p, shape))
+    loaded = _FETCH_CYCLES + latency + first_word - 1 + shape.load + _SWAP_CYCLES
+    start = max(loaded, _BUFFER_CYCLES + packet)
+
+    by_tiles = shape.tiles * shape.pace + shape.record_cycles
+    waiting = max(0, tokens * shape.results - by_tiles)
+    records = shape.records + (shape.output_tiles - 1) * shape.record_cycles
+    tiles = shape.output_tiles * shape.tiles * shape.pace + (shape.output_tiles - 1) * waiting
+    drain = _RESULT_CYCLES + max(
+        shape.token_beats + tokens * shape.results, shape.compute + shape.results
+    )
+    # The first tile is loaded before there is one to compute, the last has no other to load.
+    fill = loaded - lead - shape.pace
+    late = _late_draft(p, shape, start - loaded + first_word, by_tiles + waiting)
+    bound = "load" if shape.load >= shape.compute else "compute"
+    return UnitCycles(
+        activations=start - loaded,
+        headers=shape.shifts + records,
+        tiles=tiles,
+        fixed=fill + drain + late,
+        bound="results" if waiting and shape.output_tiles > 1 else bound,
+        beats=shape.draft + shape.middle + shape.low,
+        words=shape.output_tiles * shape.tiles * shape.load,
+        packet=packet,
+        start=start,
+        lead=lead,
+    )
+
+
+def chain_cycles(jobs: Sequence[UnitCycles]) -> int:
+    """Cycles of jobs one behind the other, each queued before the one before has ended.
+
+    Weights of the next job are fetched and its packet is loaded while the one before works, so that
+    a job adds its `tiles` and `headers` alone, unless its packet takes longer than that. A packet
+    waits for a free one of the two buffers. Shifts at a job's start are counted in full, though a
+    compute-bound job before hides some of them.
+
+    Raises
+    ------
+    ValueError
+        If there is no job.
+    """
+    if not jobs:
+        raise ValueError("there are no jobs: give one or more")
+    starts: list[int] = []  # of jobs with packets
+    here = loaded = 0
+    for number, job in enumerate(jobs):
+        freed = starts[-1] if len(starts) > 1 else 0
+        here = here + job.lead if number else job.start
+        if job.packet:
+            loaded = max(loaded, freed) + job.packet if number else _BUFFER_CYCLES + job.packet
+            here = max(here, loaded)
+            starts.append(here)
+        here += _behind_start(job)
+    last = jobs[-1]
+    return here + last.total - last.start - _behind_start(last)
+
+
+def _behind_start(job: UnitCycles) -> int:
+    """Cycles from a job's first beat to where the next job's could be, but for its headers."""
+    return job.tiles + job.headers - job.lead
+
+
+def _shape(
+    p: Parameters, outputs: int, inputs: int, mode: str, tokens: int, plain: bool
+) -> _Shape:
+    """Tiles and beats of a job that the unit takes."""
+    token_beats = p.beats_per_token(mode)
+    if plain and mode != "verify":
+        raise ParameterError(f"mode is {mode!r}, but plain words are verified: use 'verify'")
+    check_count("outputs", outputs, 1, _MAX_OUTPUT_TILES * p.rows)
+    check_count("inputs", inputs, 1, MAX_PRODUCTS)
+    check_count("tokens", tokens, 1, p.tokens)
+    groups, output_tiles = -(-inputs // p.group_inputs), -(-outputs // p.rows)
+    values = tokens * groups * p.group_inputs
+    if values > p.activation_values:
+        raise ParameterError(
+            f"activation_values is {p.activation_values}, but {tokens} tokens of {inputs} inputs "
+            f"take {values} with padding: raise it, or give fewer tokens or inputs"
+        )
+    plain = plain or not p.packs
+    tiles = groups * p.group_tiles // (p.weights_per_word(mode) if p.packs else 1)
+    shifts = 0 if plain else groups * p.columns // p.port_words
+    records = 0 if plain else -(-p.rows // p.port_words)
+    plane = output_tiles * groups * p.load_cycles
+    exact = mode == "verify" and not plain
+    words = output_tiles * tiles * p.load_cycles
+    return _Shape(
+        output_tiles=output_tiles,
+        tiles=tiles,
+        shifts=shifts,
+        records=records,
+        load=p.load_cycles,
+        compute=tokens * token_beats,
+        token_beats=token_beats,
+        draft=words if plain else shifts + output_tiles * records + plane,
+        middle=plane if exact or mode == "middle" else 0,
+        low=2 * plane if exact else 0,
+        results=-(-p.rows * p.result_bits // (p.port_words * WORD_BITS)),
+    )
+
+
+def _fetched_before(p: Parameters, shape: _Shape) -> int:
+    """Beats before the first of the plane that is fetched last: a burst of each of the others."""
+    if not shape.middle:
+        return 0
+    return min(p.longest_burst, shape.draft) + min(p.longest_burst, shape.low)
+
+
+def _late_draft(p: Parameters, shape: _Shape, origin: int, output_tile_cycles: int) -> int:
+    """Cycles that VERIFY waits for late bursts of the draft plane.
+
+    Planes take turns burst by burst, the draft plane one of four, which is its share of the weights
+    alone. Its headers make its bursts later and later, until the low plane's FIFO is full: then
+    turns are skipped, and it falls back no more. MIDDLE's other FIFO is full from the start.
+
+    Parameters
+    ----------
+    origin : int
+        When the first word is taken, counted from the first beat of memory.
+    output_tile_cycles : int
+        What an output tile takes.
+    """
+    if not shape.low:
+        return 0
+    burst, total = p.longest_burst, shape.draft + shape.middle + shape.low
+    tile_beats = shape.middle // shape.output_tiles
+    last = (shape.draft - 1) // burst
+    late = 0
+    for number in {1, last - 1, last}:
+        if not 0 < number <= last:
+            continue
+        beat = number * burst
+        arrives = _TURNS * beat
+        if number == last:  # the other planes may have ended
+            arrives = min(arrives, total - (shape.draft - beat))
+        output_tile, place = divmod(beat - shape.shifts, shape.records + tile_beats)
+        words = _TURNS * max(0, place - shape.records)
+        wanted = origin + output_tile * output_tile_cycles + words * shape.pace // shape.load
+        late = max(late, arrives - wanted)
+    # With `full` bursts more taken from memory than used, all places of the low FIFO are taken or
+    # asked for: half of what was taken and of the bursts under way is of the low plane.
+    full = 2 * (max(p.outstanding, 4) - 1) - p.outstanding
+    return min(late, burst * max(full - 1, 1))
+

@@ -91,7 +91,9 @@ class CycleBench:
     parameters : Parameters
         The design, an accelerator.
     folder : Path
-        Where it is emitted to, and its library is kept.
+        Where it is emitted to.
+    build : Path
+        Where its library is kept; an unchanged design is not compiled again.
     optimisation : str
         For the C++ compiler (:func:`speq_sim.benches.accelerator.compiled_unit.build_unit`).
     memory : Memory
@@ -111,13 +113,14 @@ class CycleBench:
         self,
         parameters: Parameters,
         folder: Path,
+        build: Path,
         optimisation: str = "-O2",
         memory: Memory = IDEAL,
         seed: int = 1,
     ) -> None:
         files = emit(parameters, folder)
         side_car = json.loads(files.side_car.read_text(encoding="utf-8"))
-        library = build_unit(files.verilog, side_car, folder / "build", optimisation)
+        library = build_unit(files.verilog, side_car, build, optimisation)
         self._parameters = parameters
         # A packet comes when a job is done; the longest that are measured take some 100,000 cycles.
         self._unit = CompiledUnit(library, side_car, memory, seed=seed, patience=1_000_000)
