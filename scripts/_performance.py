@@ -39,6 +39,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--draft-length", default="best", metavar="N|best",
         help="tokens of a draft; best: the fastest of 0 to --longest (%(default)s)")  # fmt: skip
     add("--longest", type=int, default=24, metavar="N", help="(%(default)s)")
+    add("--stop", type=float, default=0.0, metavar="CHANCE",
+        help="that a drafter stops behind a token: early stop (%(default)s)")  # fmt: skip
     add("--minimum", type=int, metavar="N", help="least tokens of a hierarchy's chain (the best)")
     add("--recipe", metavar="FILE|PART=FORM[,...]",
         help="form that drafts read of single matrices: JSON, or as in head=verify")  # fmt: skip
@@ -79,6 +81,7 @@ def setting_of(options: argparse.Namespace) -> Setting:
         middle_acceptance=options.middle_acceptance,
         draft_length=None if length == "best" else whole("--draft-length", length, "best"),
         longest=options.longest,
+        stop=options.stop,
         minimum=options.minimum,
         recipe=recipe_of(recipe_forms(options.recipe)),
     )

@@ -100,6 +100,12 @@ class Machine:
         return _time(self, spec)
 
 
+# Passes over more or fewer tokens read the same weights.
+@functools.lru_cache(maxsize=1 << 14)
+def _reading(dram: Dram, reads: tuple[tuple[int, int], ...], streams: int) -> float:
+    return dram.seconds(reads, streams=streams)
+
+
 @functools.lru_cache(maxsize=1 << 14)
 def _time(machine: Machine, spec: PassSpec) -> PassTime:
     engine, dram, layers = machine.engine, machine.dram, spec.config.layers
@@ -112,7 +118,7 @@ def _time(machine: Machine, spec: PassSpec) -> PassTime:
     def add(kind: str, work: Work, count: int) -> None:
         nonlocal sram_bits
         reads = ((work.read_bytes // work.regions, work.regions),)
-        memory = dram.seconds(reads, streams=work.streams)
+        memory = _reading(dram, reads, work.streams)
         busy = work.cycles / engine.clock_hz
         bounds["memory" if memory > busy else work.bound] += count * max(memory, busy)
         bounds["fixed"] += count * work.fixed / engine.clock_hz

@@ -10,10 +10,15 @@ from typing import Protocol
 
 from speq_sim.decoding.config import LlamaConfig
 from speq_sim.performance.checks import check_count, check_number
+from speq_sim.performance.draft_policies import (
+    BestLength,
+    Confidence,
+    DraftPolicy,
+    FixedLength,
+)
 from speq_sim.performance.machine import Machine
 from speq_sim.performance.rounds import PlannedPass, Round, RoundCost
 from speq_sim.performance.speculation import (
-    expected_tokens,
     expected_tree_tokens,
     hierarchy,
     tokens_distribution,
@@ -46,6 +51,9 @@ class Setting:
         Tokens of a draft, 0 for plain decoding; None for the best up to `longest`.
     longest : int
         Longest draft that is searched.
+    stop : float
+        Chance that the drafter stops behind a token, for drafts of no fixed length
+        (:class:`speq_sim.performance.draft_policies.Confidence`); chains alone.
     minimum : int or None
         Least tokens of a hierarchy's chain; None for the best up to `longest`.
     recipe : Recipe
@@ -59,6 +67,7 @@ class Setting:
     middle_acceptance: float = 0.98
     draft_length: int | None = None
     longest: int = 24
+    stop: float = 0.0
     minimum: int | None = None
     recipe: Recipe = ()
 
@@ -68,10 +77,20 @@ class Setting:
         check_number("acceptance", self.acceptance, 0.0, 1.0)
         check_number("acceptance of the middle model", self.middle_acceptance, 0.0, 1.0)
         check_count("longest draft", self.longest, 1, 256)
+        check_number("chance to stop", self.stop, 0.0, 1.0)
         if self.draft_length is not None:
             check_count("draft length", self.draft_length, 0, 256)
         if self.minimum is not None:
             check_count("least tokens of a chain", self.minimum, 1, 256)
+
+    @property
+    def policy(self) -> DraftPolicy:
+        """What decides how long a chain is."""
+        if self.stop > 0:
+            return Confidence(self.stop, self.draft_length or self.longest)
+        if self.draft_length is not None:
+            return FixedLength(self.draft_length)
+        return BestLength(self.longest)
 
     def spec(self, form: str, tokens: int = 1, recipe: Recipe = ()) -> PassSpec:
         """A pass of the model."""
@@ -120,22 +139,24 @@ class Chain:
     target: str
 
     def cost(self, setting: Setting, machine: Machine) -> RoundCost:
-        """The round of the given or the best length; ties go to the shorter one."""
-        length = setting.draft_length
-        lengths = range(setting.longest + 1) if length is None else (length,)
-        rounds = (_chain_round(self, setting, each).cost(machine) for each in lengths)
-        return min(rounds, key=lambda found: found.seconds_per_token)
+        """The round of the setting's policy."""
+        draft = setting.spec(self.draft, 1, setting.recipe)
 
-    def round(self, setting: Setting, length: int) -> Round:
-        """The round of a length."""
-        draft = PlannedPass("draft", setting.spec(self.draft, 1, setting.recipe), length)
-        verify = PlannedPass("verify", setting.spec(self.target, length + 1))
-        return Round(
-            (draft, verify) if length else (verify,),
-            expected_tokens(setting.acceptance, length),
-            length,
-            {"draft_length": length},
-        )
+        def verify(tokens: int) -> PassSpec:
+            return setting.spec(self.target, tokens)
+
+        found = setting.policy.round(
+            setting.acceptance,
+            machine.time(draft).seconds,
+            lambda tokens: machine.time(verify(tokens)).seconds,
+        ).in_lock_step(setting.batch)
+        passes = [PlannedPass("draft", draft, found.drafted)] if found.drafted else []
+        passes += [
+            PlannedPass("verify", verify(length + 1), chance)
+            for length, chance in found.lengths.items()
+        ]
+        settings = {"draft_length": max(found.lengths)}
+        return Round(tuple(passes), found.tokens, found.drafted, settings).cost(machine)
 
 
 @dataclasses.dataclass(frozen=True)

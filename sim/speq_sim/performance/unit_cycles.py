@@ -16,6 +16,7 @@ Memory answers without waiting, one beat per cycle; ``latency`` is that of its f
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 from speq.parameters import MAX_PRODUCTS, WORD_BITS, ParameterError, Parameters, check_accelerator
@@ -72,6 +73,14 @@ class UnitCycles:
         Cycle of the first beat into the array.
     lead : int
         Beats of shifts and records before the first words, S + H; they are in `headers`.
+    ahead : int
+        Beats that were fetched ahead of the words when the first tile begins.
+    prefetch : int
+        Behind another job: beats of other planes that come before the first of the draft plane,
+        whose turn it was last.
+    late : int
+        The same: cycles that words wait for later bursts of the draft plane if they begin as soon
+        as they can.
     """
 
     activations: int
@@ -84,6 +93,9 @@ class UnitCycles:
     packet: int
     start: int
     lead: int
+    ahead: int
+    prefetch: int
+    late: int
 
     @property
     def total(self) -> int:
@@ -195,19 +207,22 @@ def unit_cycles(
     )
     # The first tile is loaded before there is one to compute, the last has no other to load.
     fill = loaded - lead - shape.pace
-    late = _late_draft(p, shape, start - loaded + first_word, by_tiles + waiting)
+    period = by_tiles + waiting
     bound = "load" if shape.load >= shape.compute else "compute"
     return UnitCycles(
         activations=start - loaded,
         headers=shape.shifts + records,
         tiles=tiles,
-        fixed=fill + drain + late,
+        fixed=fill + drain + _late_draft(p, shape, first_word + start - loaded, period),
         bound="results" if waiting and shape.output_tiles > 1 else bound,
         beats=shape.draft + shape.middle + shape.low,
         words=shape.output_tiles * shape.tiles * shape.load,
         packet=packet,
         start=start,
         lead=lead,
+        ahead=first_word - lead + start - loaded,
+        prefetch=_fetched_behind(p, shape),
+        late=_late_draft(p, shape, lead, period),
     )
 
 
@@ -215,9 +230,10 @@ def chain_cycles(jobs: Sequence[UnitCycles]) -> int:
     """Cycles of jobs one behind the other, each queued before the one before has ended.
 
     Weights of the next job are fetched and its packet is loaded while the one before works, so that
-    a job adds its `tiles` and `headers` alone, unless its packet takes longer than that. A packet
-    waits for a free one of the two buffers. Shifts at a job's start are counted in full, though a
-    compute-bound job before hides some of them.
+    a job adds its `tiles` and `headers`. It adds more if its packet takes longer than that, for
+    which one of the two buffers must be free; or if it joins planes behind a job that took every
+    beat as it came, so that nothing is there ahead. Headers at a job's start are counted in full,
+    though a compute-bound job before hides some of them.
 
     Raises
     ------
@@ -226,18 +242,28 @@ def chain_cycles(jobs: Sequence[UnitCycles]) -> int:
     """
     if not jobs:
         raise ValueError("there are no jobs: give one or more")
-    starts: list[int] = []  # of jobs with packets
-    here = loaded = 0
-    for number, job in enumerate(jobs):
-        freed = starts[-1] if len(starts) > 1 else 0
-        here = here + job.lead if number else job.start
+    first, last = jobs[0], jobs[-1]
+    here, loaded = first.start, _BUFFER_CYCLES + first.packet
+    starts = [here]  # of jobs with packets
+    ahead = first.ahead + _gained(first)
+    for before, job in itertools.pairwise(jobs):
+        here += _behind_start(before) + job.lead
         if job.packet:
-            loaded = max(loaded, freed) + job.packet if number else _BUFFER_CYCLES + job.packet
+            freed = starts[-1] if len(starts) > 1 else 0
+            loaded = max(loaded, freed) + job.packet
+            ahead += max(0, loaded - here)
             here = max(here, loaded)
             starts.append(here)
-        here += _behind_start(job)
-    last = jobs[-1]
-    return here + last.total - last.start - _behind_start(last)
+        if ahead < job.prefetch:
+            here += job.prefetch - ahead + (0 if job is last else job.late)
+            ahead = job.prefetch
+        ahead += _gained(job)
+    return here + last.total - last.start
+
+
+def _gained(job: UnitCycles) -> int:
+    """Cycles of a job's tiles in which its weight port waits, so that fetching gets ahead."""
+    return job.tiles - job.words
 
 
 def _behind_start(job: UnitCycles) -> int:
@@ -245,9 +271,7 @@ def _behind_start(job: UnitCycles) -> int:
     return job.tiles + job.headers - job.lead
 
 
-def _shape(
-    p: Parameters, outputs: int, inputs: int, mode: str, tokens: int, plain: bool
-) -> _Shape:
+def _shape(p: Parameters, outputs: int, inputs: int, mode: str, tokens: int, plain: bool) -> _Shape:
     """Tiles and beats of a job that the unit takes."""
     token_beats = p.beats_per_token(mode)
     if plain and mode != "verify":
@@ -291,6 +315,12 @@ def _fetched_before(p: Parameters, shape: _Shape) -> int:
     return min(p.longest_burst, shape.draft) + min(p.longest_burst, shape.low)
 
 
+def _fetched_behind(p: Parameters, shape: _Shape) -> int:
+    """Beats of other planes where the draft plane is last to have its turn: low, middle, low."""
+    burst = p.longest_burst
+    return min(2 * burst, shape.low) + min(burst, shape.middle)
+
+
 def _late_draft(p: Parameters, shape: _Shape, origin: int, output_tile_cycles: int) -> int:
     """Cycles that VERIFY waits for late bursts of the draft plane.
 
@@ -326,4 +356,3 @@ def _late_draft(p: Parameters, shape: _Shape, origin: int, output_tile_cycles: i
     # asked for: half of what was taken and of the bursts under way is of the low plane.
     full = 2 * (max(p.outstanding, 4) - 1) - p.outstanding
     return min(late, burst * max(full - 1, 1))
-

@@ -88,6 +88,20 @@ def test_the_best_length_is_no_slower_than_any(acceptance, length, rate):
     assert best.seconds_per_token <= given_.seconds_per_token
 
 
+def test_early_stop_by_hand():
+    setting = Setting(TOY, acceptance=0.5, draft_length=2, stop=0.25)
+    cost = SPEQ.cost(setting, bytes_alone(1e12))
+    passes = [(each.kind, each.spec.tokens, each.count) for each in cost.round.passes]
+    assert passes == [("draft", 1, 1.75), ("verify", 2, 0.25), ("verify", 3, 0.75)]
+    assert cost.round.tokens == pytest.approx(1 + 0.5 + 0.75 * 0.25)
+
+
+def test_a_batch_waits_for_its_longest_draft():
+    setting = Setting(TOY, batch=2, draft_length=2, stop=0.25)
+    cost = SPEQ.cost(setting, bytes_alone(1e12))
+    assert [each.count for each in cost.round.passes[1:]] == [0.0625, 0.9375]
+
+
 def test_a_hierarchy_by_hand_where_everything_is_accepted():
     setting = Setting(
         TOY, context=20, acceptance=1.0, middle_acceptance=1.0, draft_length=2, minimum=6
@@ -140,6 +154,7 @@ def test_tokens_of_a_batch_share_the_bytes_of_weights():
         ({"middle_acceptance": -0.1}, "acceptance of the middle model is -0.1"),
         ({"draft_length": -1}, "draft length is -1, but must be an integer from 0 to 256"),
         ({"longest": 0}, "longest draft is 0"),
+        ({"stop": 2.0}, "chance to stop is 2.0, but must be a number from 0 to 1"),
         ({"minimum": 0}, "least tokens of a chain is 0"),
         ({"batch": 0}, "batch is 0"),
         ({"context": -1}, "context is -1"),

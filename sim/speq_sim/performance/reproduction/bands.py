@@ -88,9 +88,7 @@ class Band:
         return {
             "reported": reported,
             "within": reported in self,
-            "share_of_points_at_or_above": sum(
-                point.value >= reported for point in self.points
-            )
+            "share_of_points_at_or_above": sum(point.value >= reported for point in self.points)
             / len(self.points),
             "nearest": nearest.as_dict(),
         }
@@ -120,9 +118,7 @@ def sweep(axes: Axes, figure: Callable[..., float]) -> Band:
     ModelError
         If an assumption has no values.
     """
-    return Band(
-        tuple(Point(assumed, figure(**assumed)) for assumed in combinations(axes))
-    )
+    return Band(tuple(Point(assumed, figure(**assumed)) for assumed in combinations(axes)))
 
 
 def combinations(axes: Axes) -> Iterator[dict[str, Any]]:

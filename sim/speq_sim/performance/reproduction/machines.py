@@ -9,7 +9,7 @@ from speq_sim.performance.engine import Attention, Engine, Product, Work
 from speq_sim.performance.machine import Machine
 from speq_sim.performance.unit_engine import UnitEngine
 
-__all__ = ["ALL_MODES", "SERVER", "WIDE", "PlacedPlanes", "fed_units", "on_memory"]
+__all__ = ["ALL_MODES", "FLAT", "SERVER", "WIDE", "PlacedPlanes", "fed_units", "on_memory"]
 
 ALL_MODES = ("verify", "draft", "middle", "qdraft", "qverify")
 """Modes of a design that runs every method."""
@@ -20,6 +20,10 @@ SERVER: Parameters = PRESETS["server"].replace(modes=ALL_MODES)
 WIDE: Parameters = SERVER.replace(name="server_64", tokens=64, activation_values=1 << 20)
 """The same array for 64 tokens a tile, which is where computing takes as long as loading; its
 activation buffer holds them for inputs of up to 16,384."""
+
+FLAT: Parameters = WIDE.replace(name="server_16x256", rows=16, columns=256)
+"""As many PEs and tokens as :data:`WIDE`, in a quarter of the rows: an output tile is a quarter as
+high, so that small shares of a matrix fill it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""The formula of cycles against the Verilog, simulated here and now; results are exact as well."""
+
+import pytest
+
+from speq.modes import MODES
+from speq.parameters import PRESETS
+from speq_sim.benches.accelerator.cycle_points import CycleBench, CyclePoint
+from speq_sim.performance.unit_cycles import chain_cycles, unit_cycles
+
+DESIGN = PRESETS["small"].replace(name="small_all", modes=MODES)
+
+POINTS = [
+    CyclePoint(outputs, inputs, mode, tokens)
+    for outputs, inputs in ((64, 64), (52, 200), (8, 300))
+    for mode in MODES
+    for tokens in (1, DESIGN.tokens)
+] + [CyclePoint(64, 32, "draft", 8), CyclePoint(60, 100, "verify", 3, plain=True)]
+
+FIRST = CyclePoint(96, 128, "verify", 8)
+
+CHAINS = {
+    "the same": [FIRST, FIRST],
+    "changing": [FIRST, CyclePoint(96, 128, "draft", 8), CyclePoint(96, 128, "middle", 2)],
+    "kept": [FIRST, CyclePoint(64, 128, "verify", 8, keep=True)],
+    "nothing ahead": [CyclePoint(96, 128, "draft", 1), FIRST],
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cycles")
+    return CycleBench(DESIGN, folder, folder / "build", "-O0")
+
+
+def predicted(point):
+    sizes = (point.outputs, point.inputs, point.mode, point.tokens)
+    return unit_cycles(DESIGN, *sizes, plain=point.plain, keep=point.keep)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_a_job_takes_the_cycles_of_the_formula(bench, point):
+    found, wanted = bench.measure([point], check=True), predicted(point)
+    assert found.wrong == 0
+    assert (found.beats, found.words) == (wanted.beats, wanted.words)
+    assert wanted.total == pytest.approx(found.cycles, rel=0.03)
+    # The command check and accesses to registers are in the host's clock alone.
+    assert found.cycles < found.host_cycles
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_jobs_in_a_row_take_the_cycles_of_their_sum(bench, name):
+    chain = CHAINS[name]
+    found = bench.measure(chain, check=True)
+    assert found.wrong == 0
+    assert chain_cycles([predicted(point) for point in chain]) == pytest.approx(
+        found.cycles, rel=0.03
+    )
+
+
+def test_most_points_are_exact(bench):
+    exact = sum(bench.measure([point]).cycles == predicted(point).total for point in POINTS)
+    assert exact >= 0.8 * len(POINTS)
