@@ -19,26 +19,28 @@ import functools
 import itertools
 from collections.abc import Sequence
 
-from speq.parameters import MAX_PRODUCTS, WORD_BITS, ParameterError, Parameters, check_accelerator
+from speq.parameters import Parameters
 from speq_sim.performance.checks import check_count
+from speq_sim.performance.unit_shape import JobShape, job_shape
 
 __all__ = ["UnitCycles", "chain_cycles", "unit_cycles"]
 
-_MAX_OUTPUT_TILES = (1 << 20) - 1
+# The four that follow are measured in simulation, and do not depend on the design.
 
 _FETCH_CYCLES = 8
 """From a job in the queue to the first word at the weight port, without the memory's latency and
-what lies before that word: queue 2, burst prepared 3, address 1, FIFO 2."""
+what lies before that word: the fetch queue, preparing a burst, its address, the plane's FIFO."""
 
 _SWAP_CYCLES = 1
 """From a tile's last words to its first beat (docs/architecture.md, Latency)."""
 
 _BUFFER_CYCLES = 4
-"""From a job in the queue to the first beat, without the packet: queue 1, from the last write to the
-player 1, memory 1, register of the ordered beat 1."""
+"""From a job in the queue to the first beat, without the packet: the load queue, from the last
+write to the player, the memory's register and that of the ordered beat."""
 
 _RESULT_CYCLES = 6
-"""From a token's last beat to the first beat of its result: 5 in the array, 1 in the FIFO."""
+"""From a token's last beat to the first beat of its result: five in the array, as
+docs/architecture.md says, and one in the FIFO."""
 
 _TURNS = 4
 """Of so many bursts of a VERIFY job one is of the draft plane: draft, low, middle, low. Its beats
@@ -103,52 +105,6 @@ class UnitCycles:
         return self.activations + self.headers + self.tiles + self.fixed
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shape:
-    """A job in tiles and beats.
-
-    Attributes
-    ----------
-    output_tiles, tiles : int
-        NT, and T tiles of each.
-    shifts, records : int
-        S and H in beats, 0 of plain words.
-    load, compute, token_beats : int
-        G, beats of all tokens, and of one.
-    draft, middle, low : int
-        AXI beats of each plane.
-    results : int
-        Beats of one token's results of an output tile.
-    """
-
-    output_tiles: int
-    tiles: int
-    shifts: int
-    records: int
-    load: int
-    compute: int
-    token_beats: int
-    draft: int
-    middle: int
-    low: int
-    results: int
-
-    @property
-    def pace(self) -> int:
-        """P."""
-        return max(self.load, self.compute)
-
-    @property
-    def hidden(self) -> int:
-        """Cycles that loading is ahead of computing where an output tile begins."""
-        return min(self.tiles, 2) * (self.pace - self.load)
-
-    @property
-    def record_cycles(self) -> int:
-        """Cycles that records of an output tile hold up loading and computing."""
-        return max(0, self.records - self.hidden)
-
-
 @functools.lru_cache(maxsize=1 << 16)
 def unit_cycles(
     parameters: Parameters,
@@ -188,9 +144,8 @@ def unit_cycles(
     speq_sim.decoding.ModelError
         If a number is out of range.
     """
-    check_accelerator(parameters)
     check_count("latency", latency, 1, 1 << 20)
-    p, shape = parameters, _shape(parameters, outputs, inputs, mode, tokens, plain)
+    p, shape = parameters, job_shape(parameters, outputs, inputs, mode, tokens, plain)
     groups = -(-inputs // p.group_inputs)
     packet = 0 if keep else tokens * groups * p.group_inputs // p.port_words
     lead = shape.shifts + shape.records
@@ -271,57 +226,20 @@ def _behind_start(job: UnitCycles) -> int:
     return job.tiles + job.headers - job.lead
 
 
-def _shape(p: Parameters, outputs: int, inputs: int, mode: str, tokens: int, plain: bool) -> _Shape:
-    """Tiles and beats of a job that the unit takes."""
-    token_beats = p.beats_per_token(mode)
-    if plain and mode != "verify":
-        raise ParameterError(f"mode is {mode!r}, but plain words are verified: use 'verify'")
-    check_count("outputs", outputs, 1, _MAX_OUTPUT_TILES * p.rows)
-    check_count("inputs", inputs, 1, MAX_PRODUCTS)
-    check_count("tokens", tokens, 1, p.tokens)
-    groups, output_tiles = -(-inputs // p.group_inputs), -(-outputs // p.rows)
-    values = tokens * groups * p.group_inputs
-    if values > p.activation_values:
-        raise ParameterError(
-            f"activation_values is {p.activation_values}, but {tokens} tokens of {inputs} inputs "
-            f"take {values} with padding: raise it, or give fewer tokens or inputs"
-        )
-    plain = plain or not p.packs
-    tiles = groups * p.group_tiles // (p.weights_per_word(mode) if p.packs else 1)
-    shifts = 0 if plain else groups * p.columns // p.port_words
-    records = 0 if plain else -(-p.rows // p.port_words)
-    plane = output_tiles * groups * p.load_cycles
-    exact = mode == "verify" and not plain
-    words = output_tiles * tiles * p.load_cycles
-    return _Shape(
-        output_tiles=output_tiles,
-        tiles=tiles,
-        shifts=shifts,
-        records=records,
-        load=p.load_cycles,
-        compute=tokens * token_beats,
-        token_beats=token_beats,
-        draft=words if plain else shifts + output_tiles * records + plane,
-        middle=plane if exact or mode == "middle" else 0,
-        low=2 * plane if exact else 0,
-        results=-(-p.rows * p.result_bits // (p.port_words * WORD_BITS)),
-    )
-
-
-def _fetched_before(p: Parameters, shape: _Shape) -> int:
+def _fetched_before(p: Parameters, shape: JobShape) -> int:
     """Beats before the first of the plane that is fetched last: a burst of each of the others."""
     if not shape.middle:
         return 0
     return min(p.longest_burst, shape.draft) + min(p.longest_burst, shape.low)
 
 
-def _fetched_behind(p: Parameters, shape: _Shape) -> int:
+def _fetched_behind(p: Parameters, shape: JobShape) -> int:
     """Beats of other planes where the draft plane is last to have its turn: low, middle, low."""
     burst = p.longest_burst
     return min(2 * burst, shape.low) + min(burst, shape.middle)
 
 
-def _late_draft(p: Parameters, shape: _Shape, origin: int, output_tile_cycles: int) -> int:
+def _late_draft(p: Parameters, shape: JobShape, origin: int, output_tile_cycles: int) -> int:
     """Cycles that VERIFY waits for late bursts of the draft plane.
 
     Planes take turns burst by burst, the draft plane one of four, which is its share of the weights

@@ -5,9 +5,9 @@ cycle after a command has become a job to the one in which its last result leave
 Packets are handed over before their commands, so that activations never wait for the host. Nothing
 that the host does is in this figure. Each measurement begins with a reset, since the turns that the
 planes take in fetching (docs/accelerator.md, Bursts) go on where the job before has left them: that
-moves the start of a lone VERIFY job by up to two bursts. The clock of the simulation from the write of PUSH to the last
-result has the command check as well, some thirty cycles that overlap with a job at work, and every
-register access of the host in between; it is kept beside it for comparison.
+moves the start of a lone VERIFY job by up to two bursts. The clock of the simulation from the write
+of PUSH to the last result has the command check as well, some thirty cycles that overlap with a job
+at work, and every register access of the host in between; it is kept beside it for comparison.
 """
 
 import dataclasses
