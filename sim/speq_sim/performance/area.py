@@ -13,38 +13,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speq.baselines.parameters import BaselineParameters
 from speq.parameters import WORD_BITS, Parameters
 from speq.synthesis.transistors import ENABLE_TRANSISTORS, FLIP_FLOP_TRANSISTORS
 from speq_sim.decoding.errors import ModelError
+from speq_sim.performance.area_fit import fit_part
 from speq_sim.performance.area_parts import (
     BASELINE_PARTS,
     IN_ROW,
     PARTS,
     Part,
-    Shape,
     shape_of,
     variant_of,
 )
 
-__all__ = ["DATA", "FIGURES", "ArrayArea", "AreaModel", "PartArea", "sram_bits"]
+__all__ = ["DATA", "AreaModel", "ArrayArea", "PartArea", "sram_bits"]
 
 DATA = Path(__file__).parent / "data" / "area-parts.json"
 """What was measured."""
-
-FIGURES: tuple[str, ...] = (
-    "combinational_transistors",
-    "flip_flops",
-    "enabled_flip_flops",
-    "area",
-    "sequential_area",
-)
-"""Figures of a part: the first three library-free, the others in cells of the file's library."""
-
-SIZES: tuple[str, ...] = ("R", "C", "W", "M", "G")
-"""Sizes of the shape that a record has before its figures; 0 where a baseline has none."""
 
 _SHIFT_BITS = 4
 """A column shift beside each stored activation of packed words."""
@@ -166,29 +152,6 @@ class ArrayArea:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """One circuit of a part: coefficients of each figure, and the sizes that were measured."""
-
-    terms: tuple[str, ...]
-    coefficients: tuple[tuple[float, ...], ...]
-    ranges: tuple[tuple[str, int, int], ...]
-    residual: float
-
-    def at(self, shape: Shape) -> list[float]:
-        values = [shape[term] for term in self.terms]
-        return [
-            sum(c * v for c, v in zip(of_figure, values, strict=True))
-            for of_figure in self.coefficients
-        ]
-
-    def beyond(self, shape: Shape) -> list[str]:
-        """Sizes out of the measured range."""
-        return [
-            f"{s} = {shape[s]:g}" for s, low, high in self.ranges if not low <= shape[s] <= high
-        ]
-
-
 class AreaModel:
     """Areas by composition. Use :meth:`load`.
 
@@ -196,7 +159,8 @@ class AreaModel:
     ----------
     record : mapping
         A data file's content: ``library``; ``parts`` and ``baselines`` of lists of numbers (the
-        sizes R, C, W, M, G, then :data:`FIGURES`) by part and key; ``rows`` of pairs (columns,
+        sizes R, C, W, M, G, then
+        :data:`speq_sim.performance.area_fit.FIGURES`) by part and key; ``rows`` of pairs (columns,
         area of a flattened row over the sum of its parts) by variant.
 
     Raises
@@ -209,7 +173,7 @@ class AreaModel:
         try:
             self.library: str = record["library"]
             self._fits = {
-                (group, part.name, key): _fit(part, rows)
+                (group, part.name, key): fit_part(part, rows)
                 for group, parts in (("parts", PARTS), ("baselines", BASELINE_PARTS))
                 for part in parts
                 for key, rows in record[group].get(part.name, {}).items()
@@ -303,29 +267,6 @@ class AreaModel:
             f"design {design!r} has a {part} ({key}) that was never measured: run "
             f"scripts/measure_parts.py with it, or use other modes, formats or code tables"
         )
-
-
-def _fit(part: Part, rows: list[list[float]]) -> _Fit:
-    """Least squares in the part's terms; as few measurements as terms are met exactly."""
-    numbers = np.array(rows, dtype=float)
-    if numbers.ndim != 2 or numbers.shape[1] != len(SIZES) + len(FIGURES):
-        raise ValueError(f"{part.name} has records that are not {len(SIZES) + len(FIGURES)} long")
-    sizes, figures = numbers[:, : len(SIZES)].astype(int), numbers[:, len(SIZES) :]
-    columns = dict(zip(SIZES, sizes.T, strict=True))
-    bits = {f"log2 {name}": [(int(n) - 1).bit_length() for n in c] for name, c in columns.items()}
-    terms = columns | bits | {"1": np.ones(len(rows))}
-    matrix = np.array([terms[term] for term in part.terms], dtype=float).T
-    coefficients = np.linalg.lstsq(matrix, figures, rcond=None)[0]
-    weights = np.array([1, FLIP_FLOP_TRANSISTORS, ENABLE_TRANSISTORS, 0, 0])
-    measured = figures @ weights
-    errors = np.abs(matrix @ coefficients @ weights - measured) / np.maximum(measured, 1)
-    ranges = tuple((s, int(columns[s].min()), int(columns[s].max())) for s in part.sizes)
-    return _Fit(
-        part.terms,
-        tuple(map(tuple, coefficients.T.tolist())),
-        ranges,
-        float(errors.max()),
-    )
 
 
 def sram_bits(parameters: Parameters) -> int:

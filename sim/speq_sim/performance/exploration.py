@@ -5,8 +5,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from speq_sim.performance.area import AreaModel
-from speq_sim.performance.design_space import DRAFTING, Point
+from speq_sim.performance.design_space import DRAFTING, Point, areas
 from speq_sim.performance.dram import Dram
 from speq_sim.performance.dram_presets import find_dram
 from speq_sim.performance.energy import PUBLIC, Energy
@@ -132,7 +131,7 @@ def _figures(conditions: Conditions, point: Point) -> Figures:
     engine = UnitEngine(design, point.units, conditions.vector_lanes)
     machine = Machine(engine, _memory(point.memory), kv_bits=conditions.kv_bits)
     found = predict(point.method, setting, machine, conditions.energy)
-    area = _areas().area(design)
+    area = areas().area(design)
     return Figures(
         seconds_per_token=found.seconds_per_token,
         tokens_per_second=found.tokens_per_second,
@@ -145,7 +144,6 @@ def _figures(conditions: Conditions, point: Point) -> Figures:
 
 
 _memory: Callable[[str], Dram] = functools.cache(find_dram)
-_areas: Callable[[], AreaModel] = functools.cache(AreaModel.load)
 
 
 def _plain(value: Any) -> Any:
