@@ -161,13 +161,19 @@ def _lanes(result: Result) -> str:
     return str(result.point.draft_lanes) if drafts else "-"
 
 
+def _area(result: Result) -> str:
+    """A ~ stands before what is extrapolated from smaller parts."""
+    figures = result.figures
+    return f"{'~' if figures.extrapolated else ''}{figures.transistors / 1e6:.2f}"
+
+
 _COLUMNS: dict[str, Callable[[Result], str]] = {
     "method": lambda each: each.point.method,
     "units x\nR x C": _array,
     "W": lambda each: str(each.point.port_words),
     "M": lambda each: str(each.point.tokens),
     "draft\nlanes": _lanes,
-    "10^6\ntrans.": lambda each: f"{each.figures.transistors / 1e6:.2f}",
+    "10^6\ntrans.": _area,
     "SRAM\nMbit": lambda each: f"{each.figures.sram_bits / 1e6:.1f}",
     "tokens\nper s": lambda each: f"{each.figures.tokens_per_second:.4g}",
     "mJ per\ntoken": lambda each: f"{1e3 * each.figures.joules_per_token:.4g}",

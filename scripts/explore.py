@@ -2,8 +2,8 @@
 
 Each point is a shape of the array, units that share a memory, and a method. Prints the Pareto set
 (area against tokens per second) and the best design within an area. Area is that of the logic, in
-transistors; memories on the chip are counted in bits beside it. Methods that give the tokens of the
-FP16 model and those that give the tokens of its INT4 copy are compared apart.
+transistors (~: extrapolated from smaller parts); on-chip memories are counted in bits beside it.
+Methods that give the tokens of the FP16 model and those of its INT4 copy are compared apart.
 
   python scripts/explore.py --model llama-2-7b --memory lpddr5 --acceptance 0.9
   python scripts/explore.py --model llama-2-7b --memory lpddr5 --area-budget 2e7 \\

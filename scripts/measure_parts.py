@@ -22,17 +22,9 @@ from amaranth.hdl import UnusedElaboratable
 from rich.table import Table
 
 import _cli
-from _parts import (
-    ROW_COLUMNS,
-    Library,
-    baseline_tasks,
-    flat_row,
-    measure_task,
-    plan,
-    rows_of,
-    variants,
-)
+from _parts import ROW_COLUMNS, baseline_tasks, plan, rows_of, variants
 from _parts_check import checks, large
+from _parts_synthesis import Library, flat_row, measure_task
 from speq.parameters import Parameters
 from speq.synthesis import LibertyError, constraint_for, find_known
 from speq.yosys import yosys_version
@@ -134,7 +126,7 @@ def jobs(
     """The runs that are left, rows first since they take longest."""
     found: list[Job] = []
     for design in {variant_of(design): design for design in designs}.values():
-        for columns in ROW_COLUMNS[:1] if design.has_low_bits else ROW_COLUMNS:
+        for columns in ROW_COLUMNS[:-1] if design.has_low_bits else ROW_COLUMNS:
             found += row_job(record["rows"], design, columns, library)
     tasks = [("parts", task) for task in plan(designs, record["parts"])]
     if with_baselines:

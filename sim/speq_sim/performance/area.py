@@ -8,8 +8,9 @@ Against flattened runs: docs/results/area-composed.json.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from speq_sim.decoding.errors import ModelError
 from speq_sim.performance.area_fit import fit_part
 from speq_sim.performance.area_parts import (
     BASELINE_PARTS,
-    IN_ROW,
     PARTS,
     Part,
     shape_of,
@@ -178,11 +178,7 @@ class AreaModel:
                 for part in parts
                 for key, rows in record[group].get(part.name, {}).items()
             }
-            # A part alone is mapped for its own delay; in a flattened row, most have slack.
-            self._rows = {
-                variant: sum(ratio for _, ratio in pairs) / len(pairs)
-                for variant, pairs in record["rows"].items()
-            }
+            self._rows = {variant: sorted(pairs) for variant, pairs in record["rows"].items()}
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ModelError(
                 f"this is no record of parts ({type(error).__name__}: {error}): write one with "
@@ -214,12 +210,11 @@ class AreaModel:
         ModelError
             If a part of it was never measured: other modes, formats or code tables.
         """
-        factor = self._rows.get(variant_of(parameters))
-        if factor is None:
+        pairs = self._rows.get(variant_of(parameters))
+        if not pairs:
             raise self._unmeasured("row", variant_of(parameters), parameters.name)
-        return self._compose(
-            "parts", PARTS, parameters, dict.fromkeys(IN_ROW, factor), sram_bits(parameters)
-        )
+        factor = _between(pairs, parameters.columns)
+        return self._compose("parts", PARTS, parameters, factor, sram_bits(parameters))
 
     def baseline_area(self, parameters: BaselineParameters) -> ArrayArea:
         """The array of a baseline.
@@ -229,7 +224,7 @@ class AreaModel:
         ModelError
             If a part of it was never measured, such as another accumulator.
         """
-        return self._compose("baselines", BASELINE_PARTS, parameters, {}, 0)
+        return self._compose("baselines", BASELINE_PARTS, parameters, 1.0, 0)
 
     def residuals(self) -> dict[str, float]:
         """Largest error of each part's fit in transistors, relative, at the sizes measured."""
@@ -244,7 +239,7 @@ class AreaModel:
         group: str,
         kinds: tuple[Part, ...],
         design: Parameters | BaselineParameters,
-        factors: Mapping[str, float],
+        factor: float,
         memories: int,
     ) -> ArrayArea:
         shape = shape_of(design)
@@ -257,8 +252,7 @@ class AreaModel:
             if fit is None:
                 raise self._unmeasured(kind.name, kind.key(design), design.name)
             *free, area, sequential = (count * figure for figure in fit.at(shape))
-            area *= factors.get(kind.name, 1.0)
-            parts.append(PartArea(kind.name, count, *free, area, sequential))
+            parts.append(PartArea(kind.name, count, *free, factor * area, sequential))
             beyond += [f"{kind.name}: {size}" for size in fit.beyond(shape)]
         return ArrayArea(design.name, tuple(parts), self.library, memories, tuple(beyond))
 
@@ -267,6 +261,21 @@ class AreaModel:
             f"design {design!r} has a {part} ({key}) that was never measured: run "
             f"scripts/measure_parts.py with it, or use other modes, formats or code tables"
         )
+
+
+def _between(pairs: Sequence[Sequence[float]], columns: int) -> float:
+    """What merging parts saves in the library, at a number of columns.
+
+    A part alone is mapped for its own delay, where in a flattened row most have slack. Between the
+    rows measured it is a line, beyond them that of the last. Parts outside of rows are taken to
+    save as much.
+    """
+    if columns <= pairs[0][0]:
+        return pairs[0][1]
+    for (low, before), (high, after) in pairwise(pairs):
+        if columns <= high:
+            return before + (after - before) * (columns - low) / (high - low)
+    return pairs[-1][1]
 
 
 def sram_bits(parameters: Parameters) -> int:

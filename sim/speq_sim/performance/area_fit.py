@@ -79,7 +79,7 @@ def fit_part(part: Part, rows: list[list[float]]) -> Fit:
     sizes, figures = numbers[:, : len(SIZES)].astype(int), numbers[:, len(SIZES) :]
     columns = dict(zip(SIZES, sizes.T, strict=True))
     bits = {f"log2 {name}": [(int(n) - 1).bit_length() for n in c] for name, c in columns.items()}
-    terms = columns | bits | {"1": np.ones(len(rows))}
+    terms = columns | bits | {"1": np.ones(len(rows)), "M > 1": columns["M"] > 1}
     matrix = np.array([terms[term] for term in part.terms], dtype=float).T
     coefficients = np.linalg.lstsq(matrix, figures, rcond=None)[0]
     weights = np.array([1, FLIP_FLOP_TRANSISTORS, ENABLE_TRANSISTORS, 0, 0])

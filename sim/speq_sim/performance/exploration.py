@@ -63,6 +63,8 @@ class Figures:
         Between two tokens of a sequence; of all sequences together.
     transistors : int
         Logic of all units, without their memories.
+    extrapolated : bool
+        Whether a part of the logic is larger than those that were measured.
     sram_bits : int
         Those memories.
     joules_per_token : float
@@ -76,6 +78,7 @@ class Figures:
     seconds_per_token: float
     tokens_per_second: float
     transistors: int
+    extrapolated: bool
     sram_bits: int
     joules_per_token: float
     limited_by: str
@@ -135,7 +138,8 @@ def _figures(conditions: Conditions, point: Point) -> Figures:
     return Figures(
         seconds_per_token=found.seconds_per_token,
         tokens_per_second=found.tokens_per_second,
-        transistors=point.units * round(area.transistors),
+        transistors=point.units * area.transistors,
+        extrapolated=bool(area.extrapolated),
         sram_bits=point.units * area.sram_bits,
         joules_per_token=found.energy.joules,
         limited_by=found.cost.limited_by,
