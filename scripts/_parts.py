@@ -51,9 +51,9 @@ VARIANTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     ((), ("bfp6",)),
     (("draft",), ("fp16", "bfp12x2", "bfp6", "bfp8", "bfp12")),
     (("middle",), ("bfp6",)),
-    (("draft", "middle"), ("fp16", "bfp6")),
+    (("draft", "middle"), ("fp16", "bfp12x2", "bfp6")),
     (("qdraft", "qverify"), ("fp16", "bfp6")),
-    (("draft", "qdraft", "qverify"), ("fp16", "bfp6")),
+    (("draft", "qdraft", "qverify"), ("fp16", "bfp12x2", "bfp6")),
     (("draft", "middle", "qdraft", "qverify"), ("fp16", "bfp12x2", "bfp6")),
 )
 """Modes beside VERIFY, and formats of draft activations."""
