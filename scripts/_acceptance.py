@@ -1,43 +1,41 @@
-"""What measure_acceptance.py does: a run over codecs, and what is shared within a model."""
+"""What measure_acceptance.py does: a run over codecs, as tasks that workers may do."""
 
 import argparse
-import gc
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import _cli
 from speq_sim.decoding import (
-    Adaptive,
-    Confidence,
-    Fixed,
     ModelError,
-    Policy,
     Prompt,
     load_model,
     load_tokenizer,
     own_prompts,
-    plain_many,
-    prefill_many,
     read_prompts,
 )
 from speq_sim.decoding.evaluation import (
     DraftOptions,
-    Target,
     check_codec,
     codec_names,
-    contexts,
     identity,
-    make_draft,
-    make_target,
-    measure_draft,
     target_of,
 )
 from speq_sim.decoding.evaluation.codecs import PACKED_PREFIX, packed_path
 from speq_sim.decoding.evaluation.record import Record, digest_of_model, digest_of_texts
 from speq_sim.decoding.evaluation.summary import compare, summarise
+from speq_sim.decoding.evaluation.tasks import (
+    DraftPolicy,
+    DraftTask,
+    Measurer,
+    PlainTask,
+    measure_elsewhere,
+)
 from speq_sim.decoding.readers import PACKAGES
+from speq_sim.parallel import map_batches
 
 STORY_MODELS = ("stories15m",)
 """Models that know stories alone; all others are given every other kind."""
@@ -67,19 +65,12 @@ class Run:
         targets = list(map(target_of, codecs))
         self.codecs = sorted(codecs, key=lambda codec: targets.index(target_of(codec)))
         self.length = options.draft_length or LONGEST[options.policy]
-        self.policy(4.0)()  # refuses a threshold that is none
+        self.policy = DraftPolicy(options.policy, self.length, options.threshold)
+        self.policy.maker(4.0)()  # refuses a threshold that is none
         self.record = Record(self._settings(), options.json)
         command = _cli.command_line()
         if command not in self.record.commands:
             self.record.commands.append(command)
-
-    def policy(self, bits: float) -> Callable[[], Policy]:
-        """What gives each prompt its policy; a draft pass costs its bits over 16."""
-        if self.options.policy == "adaptive":
-            return lambda: Adaptive(bits / 16, self.length)
-        if self.options.policy == "confidence":
-            return lambda: Confidence(self.options.threshold, self.length)
-        return lambda: Fixed(self.length)
 
     def label(self, codec: str) -> str:
         """Name of a codec in the record: without folders, with the recipe."""
@@ -152,50 +143,62 @@ def _read_recipe(path: Path | None) -> dict[str, str]:
 
 
 class ModelRun:
-    """One model: its prompts in groups, and what is shared by all codecs of a target."""
+    """One model: its prompts in groups, and what there is to do for it.
 
-    def __init__(self, run: Run, model: str) -> None:
+    Parameters
+    ----------
+    run : Run
+        What is asked for.
+    model : str
+        Name or path of the model.
+    here : bool
+        Whether this process does the work; else workers load the model for themselves.
+    """
+
+    def __init__(self, run: Run, model: str, here: bool) -> None:
         self.run = run
         self.name = model if model in PACKAGES else Path(model).stem
         prompts = run.chosen(self.name)
-        self.weights = load_model(model)
+        weights = load_model(model)
         tokenizer = load_tokenizer(model)
         self.stop = tokenizer.stop
-        self.tokens = {name: tokenizer.chat(each.text) for name, each in prompts.items()}
-        about = {"origin": self.weights.origin, "digest": digest_of_model(self.weights)}
+        self.tokens = {name: tuple(tokenizer.chat(each.text)) for name, each in prompts.items()}
+        about = {"origin": weights.origin, "digest": digest_of_model(weights)}
         self.record = run.record.model(self.name, about)
         self.record["kinds"] |= {name: each.kind for name, each in prompts.items()}
         names, size = list(prompts), run.options.group
         self.groups = [tuple(names[at : at + size]) for at in range(0, len(names), size)]
-        self._target: Target | None = None
-        self._shared: dict[tuple[str, ...], tuple[list, list]] = {}
+        backend = run.options.backend
+        self._do: Callable[[PlainTask | DraftTask], Any]
+        if here:
+            self._do = Measurer(weights, backend)
+        else:
+            path = model if model in PACKAGES else str(Path(model).resolve())
+            self._do = functools.partial(measure_elsewhere, path, about["digest"], backend)
 
-    def measure(self, codec: str, step: Callable[[str], None]) -> None:
-        """Measure what is missing of a codec, and write each group of prompts."""
-        run, options = self.run, self.run.options
-        label = run.label(codec)
-        about = identity(codec, run.drafts)
-        found = run.record.codec(self.name, label, about)
-        draft = None
-        for number, group in enumerate(self.groups, start=1):
-            step(f"{self.name}, {label}: prompts, group {number} of {len(self.groups)}")
-            missing = tuple(name for name in group if name not in found["prompts"])
-            if not missing:
-                continue
-            target = self.target(codec)
-            if draft is None:
-                draft = make_draft(codec, self.weights, target, run.drafts)
-                made = {"digest": draft.digest, **draft.bits}
-                run.record.check(f"the draft {label} of {self.name}", found.get("bits", made), made)
-                found["bits"] = made
-            caches, read = self.shared(target, missing)
-            policy = run.policy(draft.bits["read"])
-            results = measure_draft(
-                target.model, draft.model, read, caches, options.tokens, policy, self.stop
-            )
-            found["prompts"] |= dict(zip(missing, results, strict=True))
-            found.pop("summary", None)
-            run.save()
+    @property
+    def steps(self) -> int:
+        """Tasks that are left, at most."""
+        plain = sum(len(self._undecoded(target)) for target in self._targets())
+        return plain + sum(len(self._missing(codec)) for codec in self.run.codecs)
+
+    def measure(self, client: Any, step: Callable[[str], None]) -> None:
+        """Do what is left, write each group of prompts, and add figures.
+
+        Codecs of one target are measured together, since workers keep one target.
+
+        Parameters
+        ----------
+        client : Client or None
+            From :func:`speq_sim.parallel.workers`.
+        step : callable
+            Is told of each task.
+        """
+        for target in self._targets():
+            self._decode(target, client, step)
+            self._draft(target, client, step)
+        self.summarise()
+        self.run.save()
 
     def summarise(self) -> None:
         """Add the figures of all codecs that lack them, and the differences from one of them."""
@@ -209,28 +212,96 @@ class ModelRun:
                 others = codecs[REFERENCE]["prompts"]
                 found[f"minus_{REFERENCE}"] = compare(found["prompts"], others, kinds)
 
-    def target(self, codec: str) -> Target:
-        """The target of a codec; that of the codec before is kept if it is the same."""
-        name = target_of(codec)
-        if self._target is None or self._target.name != name:
-            self._target, self._shared = None, {}
-            gc.collect()
-            self._target = make_target(name, self.weights, self.run.options.backend)
-        return self._target
+    def _decode(self, target: str, client: Any, step: Callable[[str], None]) -> None:
+        plain = self._plain(target)
+        tasks = [self._plain_task(target, names) for names in self._undecoded(target)]
 
-    def shared(self, target: Target, names: tuple[str, ...]) -> tuple[list, list]:
-        """Caches of some prompts, and what the target says of their continuations."""
-        if names not in self._shared:
-            prompts = [self.tokens[name] for name in names]
-            caches = prefill_many(target.model, prompts)
-            plain = self.record["plain"].setdefault(target.name, {})
-            if any(name not in plain for name in names):
-                found = plain_many(
-                    target.model, prompts, self.run.options.tokens, stop=self.stop, caches=caches
-                )
-                texts = (" ".join(map(str, each.tokens)) for each in found)
-                plain |= dict(zip(names, texts, strict=True))
-                self.run.save()
-            tokens = [list(map(int, plain[name].split())) for name in names]
-            self._shared[names] = caches, contexts(target.model, prompts, tokens, caches)
-        return self._shared[names]
+        def say(task: PlainTask) -> None:
+            step(f"{self.name}, {target}: plain decoding of {len(task.prompts)} prompts")
+
+        for _, found in map_batches(client, self._do, tasks, say):
+            plain |= {name: " ".join(map(str, tokens)) for name, tokens in found.items()}
+            self._order(plain)
+            self.run.save()
+
+    def _draft(self, target: str, client: Any, step: Callable[[str], None]) -> None:
+        tasks = [
+            self._draft_task(codec, names)
+            for codec in self.run.codecs
+            if target_of(codec) == target
+            for names in self._missing(codec)
+        ]
+        left = Counter(task.codec for task in tasks)
+
+        def say(task: DraftTask) -> None:
+            step(f"{self.name}, {self.run.label(task.codec)}: {len(task.tokens)} prompts")
+
+        for task, (made, results) in map_batches(client, self._do, tasks, say):
+            label, found = self.run.label(task.codec), self._found(task.codec)
+            self.run.record.check(
+                f"the draft {label} of {self.name}", found.get("bits", made), made
+            )
+            found["bits"] = made
+            found["prompts"] |= results
+            self._order(found["prompts"])
+            found.pop("summary", None)
+            left[task.codec] -= 1
+            if not left[task.codec]:
+                self.summarise()
+            self.run.save()
+
+    def _plain_task(self, target: str, names: Sequence[str]) -> PlainTask:
+        prompts = {name: self.tokens[name] for name in names}
+        return PlainTask(target, prompts, self.run.options.tokens, self.stop)
+
+    def _draft_task(self, codec: str, names: Sequence[str]) -> DraftTask:
+        run, target = self.run, target_of(codec)
+        plain = self._plain(target)
+        return DraftTask(
+            codec,
+            run.drafts,
+            run.policy,
+            self._plain_task(target, names),
+            {name: tuple(map(int, plain[name].split())) for name in names},
+            self._found(codec).get("bits"),
+        )
+
+    def _targets(self) -> list[str]:
+        return list(dict.fromkeys(map(target_of, self.run.codecs)))
+
+    def _plain(self, target: str) -> dict[str, str]:
+        """What is known of plain decoding."""
+        return self.record["plain"].setdefault(target, {})
+
+    def _found(self, codec: str) -> dict[str, Any]:
+        """What is known of a codec."""
+        run = self.run
+        return run.record.codec(self.name, run.label(codec), identity(codec, run.drafts))
+
+    def _missing(self, codec: str) -> list[tuple[str, ...]]:
+        """Of each group the prompts that a codec was not measured on, where there are some."""
+        known = self._known(codec)
+        return _left(self.groups, lambda name: name not in known)
+
+    def _undecoded(self, target: str) -> list[tuple[str, ...]]:
+        """Of each group the prompts that a codec is to be measured on, but have no tokens."""
+        codecs = [codec for codec in self.run.codecs if target_of(codec) == target]
+        wanted = {name for codec in codecs for names in self._missing(codec) for name in names}
+        plain = self.record["plain"].get(target, {})
+        return _left(self.groups, lambda name: name in wanted and name not in plain)
+
+    def _known(self, codec: str) -> Mapping[str, Any]:
+        return self.record["codecs"].get(self.run.label(codec), {}).get("prompts", {})
+
+    def _order(self, results: dict[str, Any]) -> None:
+        """Put prompts into the record's order: workers end in any, and intervals depend on it."""
+        ordered = {name: results[name] for name in self.record["kinds"] if name in results}
+        results.clear()
+        results.update(ordered)
+
+
+def _left(
+    groups: Sequence[tuple[str, ...]], wanted: Callable[[str], bool]
+) -> list[tuple[str, ...]]:
+    found = (tuple(name for name in group if wanted(name)) for group in groups)
+    return [names for names in found if names]

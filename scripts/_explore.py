@@ -15,10 +15,13 @@ from speq.parameters import ParameterError
 from speq_sim.decoding import LlamaConfig
 from speq_sim.performance.design_space import Space
 from speq_sim.performance.exploration import Conditions, Result
-from speq_sim.performance.pareto import best_within
+from speq_sim.performance.pareto import best_within, smallest_as_fast
 from speq_sim.performance.registry import METHODS
 
 BEST = "best"
+CLOSE = 0.01
+"""What is not shown beside a smaller design: less than so much more speed."""
+
 SAME_TOKENS, OTHER_TOKENS = "the FP16 model's tokens", "the INT4 model's tokens"
 DESIGN_FIELDS = (
     "rows",
@@ -107,6 +110,14 @@ def by_method(results: Iterable[Result]) -> Groups:
     return found
 
 
+def labelled(results: Groups) -> Groups:
+    """Results by what a legend says of their method, and whether its tokens are not FP16's."""
+    return {
+        label if METHODS[each[0].point.method].lossless else f"{label} (INT4)": each
+        for label, each in results.items()
+    }
+
+
 def best_of(results: Iterable[Result], budget: float | None) -> Result | None:
     """The best within an area of the methods that give the FP16 model's tokens; else of all."""
     results = list(results)
@@ -114,47 +125,61 @@ def best_of(results: Iterable[Result], budget: float | None) -> Result | None:
     return best_within(lossless or results, budget)
 
 
+def nearly(results: Iterable[Result], best: Result | None) -> Result | None:
+    """The smallest result that comes close to the best, in its memory and with such tokens."""
+    if best is None:
+        return None
+    lossless = METHODS[best.point.method].lossless
+    alike = (
+        each
+        for each in results
+        if each.point.memory == best.point.memory
+        and METHODS[each.point.method].lossless == lossless
+    )
+    return smallest_as_fast(alike, (1 - CLOSE) * best.figures.tokens_per_second)
+
+
 def show(title: str, results: Sequence[Result]) -> None:
     """Print a table of results."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("method", no_wrap=True)
-    table.add_column("array", no_wrap=True)
-    for heading, value in _COLUMNS.items():
-        table.add_column(heading, justify="left" if value in _TEXTS else "right")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for heading in _COLUMNS:
+        left = heading in ("method", "units x\nR x C", "limited\nby")
+        table.add_column(heading, no_wrap=True, justify="left" if left else "right")
     for each in results:
-        point = each.point
-        table.add_row(
-            point.method,
-            f"{point.units} x {point.rows}x{point.columns}",
-            *(value(each) for value in _COLUMNS.values()),
-        )
+        table.add_row(*(value(each) for value in _COLUMNS.values()))
     _cli.console.print(table)
+    _cli.console.print()
 
 
-def _transistors(result: Result) -> str:
-    return f"{result.figures.transistors / 1e6:,.2f}"
+def _array(result: Result) -> str:
+    point = result.point
+    return f"{point.units} x {point.rows}x{point.columns}"
 
 
-def _drafts(result: Result) -> str:
-    return " / ".join(map(str, result.figures.settings.values())) or "-"
+def _lanes(result: Result) -> str:
+    drafts = any(mode in result.point.modes for mode in ("draft", "qdraft"))
+    return str(result.point.draft_lanes) if drafts else "-"
 
 
-def _limit(result: Result) -> str:
-    return result.figures.limited_by
+def _area(result: Result) -> str:
+    """A ~ stands before what is extrapolated from smaller parts."""
+    figures = result.figures
+    return f"{'~' if figures.extrapolated else ''}{figures.transistors / 1e6:.2f}"
 
 
 _COLUMNS: dict[str, Callable[[Result], str]] = {
+    "method": lambda each: each.point.method,
+    "units x\nR x C": _array,
     "W": lambda each: str(each.point.port_words),
     "M": lambda each: str(each.point.tokens),
-    "lanes": lambda each: str(each.point.draft_lanes),
-    "M tran-\nsistors": _transistors,
-    "SRAM\nMbit": lambda each: f"{each.figures.sram_bits / 1e6:,.1f}",
+    "draft\nlanes": _lanes,
+    "10^6\ntrans.": _area,
+    "SRAM\nMbit": lambda each: f"{each.figures.sram_bits / 1e6:.1f}",
     "tokens\nper s": lambda each: f"{each.figures.tokens_per_second:.4g}",
-    "mJ per\ntoken": lambda each: f"{1e3 * each.figures.joules_per_token:,.1f}",
-    "L": _drafts,
-    "limit": _limit,
+    "mJ per\ntoken": lambda each: f"{1e3 * each.figures.joules_per_token:.4g}",
+    "draft\nof": lambda each: "/".join(map(str, each.figures.settings.values())) or "-",
+    "limited\nby": lambda each: each.figures.limited_by,
 }
-_TEXTS = (_limit,)
 
 
 def write_design(path: Path, result: Result, config: LlamaConfig, about: Mapping[str, str]) -> None:

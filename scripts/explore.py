@@ -2,8 +2,8 @@
 
 Each point is a shape of the array, units that share a memory, and a method. Prints the Pareto set
 (area against tokens per second) and the best design within an area. Area is that of the logic, in
-transistors; memories on the chip are counted in bits beside it. Methods that give the tokens of the
-FP16 model and those that give the tokens of its INT4 copy are compared apart.
+transistors (~: extrapolated from smaller parts); on-chip memories are counted in bits beside it.
+Methods that give the tokens of the FP16 model and those of its INT4 copy are compared apart.
 
   python scripts/explore.py --model llama-2-7b --memory lpddr5 --acceptance 0.9
   python scripts/explore.py --model llama-2-7b --memory lpddr5 --area-budget 2e7 \\
@@ -16,13 +16,16 @@ from pathlib import Path
 
 import _cli
 from _explore import (
+    CLOSE,
     best_of,
     by_method,
     clock,
     conditions_of,
     grouped,
     integers,
+    labelled,
     mode_sets,
+    nearly,
     show,
     space_of,
     words,
@@ -37,7 +40,7 @@ from speq_sim.performance.design_space import METHOD_MODES, Point, Space
 from speq_sim.performance.dram_presets import DRAMS
 from speq_sim.performance.exploration import Conditions, Result, evaluate
 from speq_sim.performance.exploration_file import ExplorationFile
-from speq_sim.performance.pareto import pareto_front
+from speq_sim.performance.pareto import pareto_front, thinned
 
 BATCH = 100
 """Points that a worker is given at a time; as many of each are lost by an interruption."""
@@ -103,6 +106,7 @@ def run() -> None:
     budget = options.area_budget
     fronts = {group: pareto_front(each) for group, each in grouped(results).items()}
     best = best_of(results, budget)
+    close = nearly(results, best)
     bests = {label: best_of(each, budget) for label, each in by_method(results).items()}
     _cli.write_json(
         options.json,
@@ -111,36 +115,54 @@ def run() -> None:
             "conditions": conditions.as_dict(),
             "points": len(points),
             "illegal": sum(refused.values()),
-            "illegal_by_parameter": dict(refused),
+            "illegal_by_cause": dict(refused),
             "area_budget": budget,
             "best": best and best.as_dict(),
+            "smallest_within_1_percent": close and close.as_dict(),
             "best_by_method": {label: each and each.as_dict() for label, each in bests.items()},
             "pareto": {group: [each.as_dict() for each in fronts[group]] for group in fronts},
         },
     )
+    causes = ", ".join(f"{count:,} by {cause}" for cause, count in refused.items())
     _cli.console.print(
-        f"{len(points):,} designs, {sum(refused.values()):,} combinations that are none",
+        f"{len(points):,} designs; combinations that are none: {causes or 'no'}",
         highlight=False,
+        soft_wrap=True,
     )
     for group, front in fronts.items():
-        show(f"Pareto set: {group}", front)
+        shown = thinned(front, CLOSE)
+        few = "" if len(shown) == len(front) else f" ({len(shown)} of {len(front)}: steps of 1 %)"
+        show(f"Pareto set: {group}{few}", shown)
     within = "" if budget is None else f" within {budget:,.0f} transistors"
     show(f"Best of each method{within}", [each for each in bests.values() if each])
     if options.plot:
         title = f"{options.model}, {', '.join(space.memories)}"
-        plot_exploration(options.plot, by_method(results), title=title, budget=budget, best=best)
+        lines = labelled(by_method(results))
+        plot_exploration(options.plot, lines, title=title, budget=budget, best=best)
     if best is None:
         least = min(each.figures.transistors for each in results)
         raise ValueError(
             f"no design has{within.removeprefix(' within')} or fewer: the smallest takes {least:,}"
         )
-    _cli.console.print(f"Best: {best.point.key}", highlight=False)
+    _say("Best", best)
+    if close is not best:
+        _say("Smallest within 1 % of it", close)
     if options.write_design:
         about = {
             "Best by": _cli.command_line(),
             "For": f"{best.point.units} of these on {best.point.memory}, {best.point.method}",
         }
         write_design(options.write_design, best, config, about)
+
+
+def _say(what: str, result: Result) -> None:
+    figures = result.figures
+    _cli.console.print(
+        f"{what}: {result.point.key}, {figures.tokens_per_second:.4g} tokens per s, "
+        f"{figures.transistors / 1e6:.2f} million transistors",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def explore(

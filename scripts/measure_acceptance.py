@@ -7,6 +7,7 @@ again. docs/acceptance.md has the definitions.
 
   python scripts/measure_acceptance.py --model stories15m --codec bsfp --codec fitted-8
   python scripts/measure_acceptance.py --model smollm2-135m --codec all --json acceptance.json
+  python scripts/measure_acceptance.py --model smollm2-135m --codec all --group 6 --workers 2
 """
 
 import argparse
@@ -18,12 +19,14 @@ from rich.table import Table
 
 import _cli
 from _acceptance import LONGEST, REFERENCE, STORY_MODELS, ModelRun, Run
+from _workers import add_worker_options, workers_of
 from speq_sim.decoding import ModelError
 from speq_sim.decoding.evaluation import codec_names, identity
 from speq_sim.decoding.evaluation.plot import plot_acceptance
 from speq_sim.decoding.evaluation.record import Record
 from speq_sim.decoding.evaluation.summary import ALL
 from speq_sim.decoding.readers import PACKAGES
+from speq_sim.parallel import WorkerError
 
 
 def arguments() -> argparse.Namespace:
@@ -50,6 +53,7 @@ def arguments() -> argparse.Namespace:
     add("--group", type=_positive, default=24, metavar="N",
         help="prompts that are measured together, and then written (%(default)s)")  # fmt: skip
     add("--plot", metavar="PATH", type=Path, help="also draw a PNG")
+    add_worker_options(parser, default="0; each worker holds a model of its own")
     return parser.parse_args()
 
 
@@ -100,19 +104,16 @@ def run() -> int:
     """Measure, write, show."""
     options = arguments()
     this = Run(options)
-    models = [ModelRun(this, model) for model in dict.fromkeys(options.model)]
-    steps = sum(len(this.codecs) * len(model.groups) for model in models)
-    for model in models:
-        for codec in this.codecs:
-            this.record.check_codec(model.name, this.label(codec), identity(codec, this.drafts))
-    this.save()  # where it cannot be written is said before anything is measured
-    with _cli.progress(steps, "models") as step:
-        while models:
-            model = models.pop(0)
+    here = options.scheduler is None and not options.workers
+    with workers_of(options, 0) as client:
+        models = [ModelRun(this, model, here) for model in dict.fromkeys(options.model)]
+        for model in models:
             for codec in this.codecs:
-                model.measure(codec, step)
-                model.summarise()
-                this.save()
+                this.record.check_codec(model.name, this.label(codec), identity(codec, this.drafts))
+        this.save()  # where it cannot be written is said before anything is measured
+        with _cli.progress(sum(model.steps for model in models), "models") as step:
+            while models:
+                models.pop(0).measure(client, step)
                 gc.collect()
     if options.plot:
         plot_acceptance(options.plot, this.record.models)
@@ -129,4 +130,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    _cli.main(run)
+    _cli.main(run, expected=(WorkerError,))

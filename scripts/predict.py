@@ -5,7 +5,7 @@ last padding, the DRAM is modelled by its timings. docs/performance.md has the d
 
   python scripts/predict.py --model llama-2-7b --design server --memory hbm2e --method speq
   python scripts/predict.py --model llama-3-8b --memory lpddr5 --method all --acceptance spare-1
-  python scripts/predict.py --model llama-3-70b --memory hbm3 --units auto --devices 8 --link nvlink3
+  python scripts/predict.py --model llama-3-70b --memory hbm3 --units auto --devices 8
 """
 
 import argparse

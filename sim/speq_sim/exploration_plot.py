@@ -42,7 +42,10 @@ def plot_exploration(
     for number, (label, each) in enumerate(results.items()):
         colour = f"C{number}"
         axes.scatter(*_places(each), color=colour, **_CLOUD)
-        axes.plot(*_places(pareto_front(each)), color=colour, marker="o", markersize=3, label=label)
+        # Between two designs of a front there is none: the smaller is what an area affords.
+        front = _places(pareto_front(each))
+        style = {"drawstyle": "steps-post", "marker": "o", "markersize": 3}
+        axes.plot(*front, color=colour, label=label, **style)
     if budget is not None:
         axes.axvline(budget, color="0.4", linestyle="--", linewidth=1, label="area budget")
     if best is not None:

@@ -176,7 +176,7 @@ def _local(stack: ExitStack, count: int) -> "Client":
         n_workers=count,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=folder,
         silence_logs=logging.CRITICAL,
         memory_limit=None,

@@ -10,7 +10,7 @@ import pytest
 import _acceptance
 import measure_acceptance
 from speq_sim.decoding import ModelError, load_model, load_tokenizer, plain
-from speq_sim.decoding.evaluation import make_target
+from speq_sim.decoding.evaluation import make_target, tasks
 
 sys.path.append(str(Path(__file__).parents[1] / "speq_sim" / "decoding"))
 
@@ -56,7 +56,7 @@ def forbid(monkeypatch, name):
     def fail(*_args, **_options):
         raise AssertionError(f"{name} was called")
 
-    monkeypatch.setattr(_acceptance, name, fail)
+    monkeypatch.setattr(tasks, name, fail)
 
 
 def test_figures_of_codecs_by_kind(call, model, tmp_path, capsys):
@@ -98,6 +98,28 @@ def test_what_is_there_is_not_measured_again(call, monkeypatch):
     assert call(codecs=LABELS)["models"] == whole["models"]
 
 
+@pytest.mark.parametrize("policy", ["fixed", "adaptive"])
+def test_workers_write_the_record_of_a_serial_run(call, tmp_path, policy):
+    codecs = ("bsfp", "w4a4", "fitted-8")
+    serial = call(codecs=codecs, group=1, policy=policy)
+    parallel = call("--workers=2", codecs=codecs, group=1, policy=policy, path=tmp_path / "b.json")
+    assert json.dumps(parallel["models"]) == json.dumps(serial["models"])
+    assert parallel["settings"] == serial["settings"]
+
+
+def test_workers_go_on_with_a_serial_run(call, tmp_path):
+    call(limit=1)
+    parts = call("--workers=1", codecs=LABELS, path=tmp_path / "a.json")
+    whole = call(codecs=LABELS, path=tmp_path / "b.json")
+    assert parts["models"] == whole["models"]
+
+
+def test_a_worker_refuses_another_model_of_that_name(model):
+    task = tasks.PlainTask("fp16", {"chat-1": (1, 2)}, TOKENS, frozenset())
+    with pytest.raises(ModelError, match=r"toy\.bin has other weights where the worker runs"):
+        tasks.measure_elsewhere(str(model), "0" * 16, "golden", task)
+
+
 def test_more_prompts_and_codecs_are_added_to_what_is_there(call, tmp_path):
     call(limit=1, group=1)
     parts = call(codecs=("bsfp", "int4-g128"), group=2)
@@ -111,18 +133,18 @@ def test_more_prompts_and_codecs_are_added_to_what_is_there(call, tmp_path):
 
 def test_another_packing_is_not_mixed_with_what_is_there(call, monkeypatch):
     call(limit=1)
-    made = _acceptance.make_draft
+    made = tasks.make_draft
 
     def other(*values):
         return dataclasses.replace(made(*values), digest="0")
 
-    monkeypatch.setattr(_acceptance, "make_draft", other)
+    monkeypatch.setattr(tasks, "make_draft", other)
     with pytest.raises(ModelError, match=r"the draft bsfp of toy \(digest"):
         call()
 
 
 def test_results_up_to_an_interruption_are_kept(call, monkeypatch, tmp_path):
-    measured, calls = _acceptance.measure_draft, []
+    measured, calls = tasks.measure_draft, []
 
     def interrupted(*values):
         calls.append(values)
@@ -130,7 +152,7 @@ def test_results_up_to_an_interruption_are_kept(call, monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return measured(*values)
 
-    monkeypatch.setattr(_acceptance, "measure_draft", interrupted)
+    monkeypatch.setattr(tasks, "measure_draft", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call(group=1)
     left = json.loads((tmp_path / "a.json").read_text())

@@ -8,43 +8,29 @@ Against flattened runs: docs/results/area-composed.json.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from speq.baselines.parameters import BaselineParameters
 from speq.parameters import WORD_BITS, Parameters
 from speq.synthesis.transistors import ENABLE_TRANSISTORS, FLIP_FLOP_TRANSISTORS
 from speq_sim.decoding.errors import ModelError
+from speq_sim.performance.area_fit import fit_part
 from speq_sim.performance.area_parts import (
     BASELINE_PARTS,
-    IN_ROW,
     PARTS,
     Part,
-    Shape,
     shape_of,
     variant_of,
 )
 
-__all__ = ["DATA", "FIGURES", "ArrayArea", "AreaModel", "PartArea", "sram_bits"]
+__all__ = ["DATA", "AreaModel", "ArrayArea", "PartArea", "sram_bits"]
 
 DATA = Path(__file__).parent / "data" / "area-parts.json"
 """What was measured."""
-
-FIGURES: tuple[str, ...] = (
-    "combinational_transistors",
-    "flip_flops",
-    "enabled_flip_flops",
-    "area",
-    "sequential_area",
-)
-"""Figures of a part: the first three library-free, the others in cells of the file's library."""
-
-SIZES: tuple[str, ...] = ("R", "C", "W", "M", "G")
-"""Sizes of the shape that a record has before its figures; 0 where a baseline has none."""
 
 _SHIFT_BITS = 4
 """A column shift beside each stored activation of packed words."""
@@ -166,29 +152,6 @@ class ArrayArea:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """One circuit of a part: coefficients of each figure, and the sizes that were measured."""
-
-    terms: tuple[str, ...]
-    coefficients: tuple[tuple[float, ...], ...]
-    ranges: tuple[tuple[str, int, int], ...]
-    residual: float
-
-    def at(self, shape: Shape) -> list[float]:
-        values = [shape[term] for term in self.terms]
-        return [
-            sum(c * v for c, v in zip(of_figure, values, strict=True))
-            for of_figure in self.coefficients
-        ]
-
-    def beyond(self, shape: Shape) -> list[str]:
-        """Sizes out of the measured range."""
-        return [
-            f"{s} = {shape[s]:g}" for s, low, high in self.ranges if not low <= shape[s] <= high
-        ]
-
-
 class AreaModel:
     """Areas by composition. Use :meth:`load`.
 
@@ -196,7 +159,8 @@ class AreaModel:
     ----------
     record : mapping
         A data file's content: ``library``; ``parts`` and ``baselines`` of lists of numbers (the
-        sizes R, C, W, M, G, then :data:`FIGURES`) by part and key; ``rows`` of pairs (columns,
+        sizes R, C, W, M, G, then
+        :data:`speq_sim.performance.area_fit.FIGURES`) by part and key; ``rows`` of pairs (columns,
         area of a flattened row over the sum of its parts) by variant.
 
     Raises
@@ -209,16 +173,12 @@ class AreaModel:
         try:
             self.library: str = record["library"]
             self._fits = {
-                (group, part.name, key): _fit(part, rows)
+                (group, part.name, key): fit_part(part, rows)
                 for group, parts in (("parts", PARTS), ("baselines", BASELINE_PARTS))
                 for part in parts
                 for key, rows in record[group].get(part.name, {}).items()
             }
-            # A part alone is mapped for its own delay; in a flattened row, most have slack.
-            self._rows = {
-                variant: sum(ratio for _, ratio in pairs) / len(pairs)
-                for variant, pairs in record["rows"].items()
-            }
+            self._rows = {variant: sorted(pairs) for variant, pairs in record["rows"].items()}
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ModelError(
                 f"this is no record of parts ({type(error).__name__}: {error}): write one with "
@@ -250,12 +210,11 @@ class AreaModel:
         ModelError
             If a part of it was never measured: other modes, formats or code tables.
         """
-        factor = self._rows.get(variant_of(parameters))
-        if factor is None:
+        pairs = self._rows.get(variant_of(parameters))
+        if not pairs:
             raise self._unmeasured("row", variant_of(parameters), parameters.name)
-        return self._compose(
-            "parts", PARTS, parameters, dict.fromkeys(IN_ROW, factor), sram_bits(parameters)
-        )
+        factor = _between(pairs, parameters.columns)
+        return self._compose("parts", PARTS, parameters, factor, sram_bits(parameters))
 
     def baseline_area(self, parameters: BaselineParameters) -> ArrayArea:
         """The array of a baseline.
@@ -265,7 +224,7 @@ class AreaModel:
         ModelError
             If a part of it was never measured, such as another accumulator.
         """
-        return self._compose("baselines", BASELINE_PARTS, parameters, {}, 0)
+        return self._compose("baselines", BASELINE_PARTS, parameters, 1.0, 0)
 
     def residuals(self) -> dict[str, float]:
         """Largest error of each part's fit in transistors, relative, at the sizes measured."""
@@ -280,7 +239,7 @@ class AreaModel:
         group: str,
         kinds: tuple[Part, ...],
         design: Parameters | BaselineParameters,
-        factors: Mapping[str, float],
+        factor: float,
         memories: int,
     ) -> ArrayArea:
         shape = shape_of(design)
@@ -293,8 +252,7 @@ class AreaModel:
             if fit is None:
                 raise self._unmeasured(kind.name, kind.key(design), design.name)
             *free, area, sequential = (count * figure for figure in fit.at(shape))
-            area *= factors.get(kind.name, 1.0)
-            parts.append(PartArea(kind.name, count, *free, area, sequential))
+            parts.append(PartArea(kind.name, count, *free, factor * area, sequential))
             beyond += [f"{kind.name}: {size}" for size in fit.beyond(shape)]
         return ArrayArea(design.name, tuple(parts), self.library, memories, tuple(beyond))
 
@@ -305,27 +263,19 @@ class AreaModel:
         )
 
 
-def _fit(part: Part, rows: list[list[float]]) -> _Fit:
-    """Least squares in the part's terms; as few measurements as terms are met exactly."""
-    numbers = np.array(rows, dtype=float)
-    if numbers.ndim != 2 or numbers.shape[1] != len(SIZES) + len(FIGURES):
-        raise ValueError(f"{part.name} has records that are not {len(SIZES) + len(FIGURES)} long")
-    sizes, figures = numbers[:, : len(SIZES)].astype(int), numbers[:, len(SIZES) :]
-    columns = dict(zip(SIZES, sizes.T, strict=True))
-    bits = {f"log2 {name}": [(int(n) - 1).bit_length() for n in c] for name, c in columns.items()}
-    terms = columns | bits | {"1": np.ones(len(rows))}
-    matrix = np.array([terms[term] for term in part.terms], dtype=float).T
-    coefficients = np.linalg.lstsq(matrix, figures, rcond=None)[0]
-    weights = np.array([1, FLIP_FLOP_TRANSISTORS, ENABLE_TRANSISTORS, 0, 0])
-    measured = figures @ weights
-    errors = np.abs(matrix @ coefficients @ weights - measured) / np.maximum(measured, 1)
-    ranges = tuple((s, int(columns[s].min()), int(columns[s].max())) for s in part.sizes)
-    return _Fit(
-        part.terms,
-        tuple(map(tuple, coefficients.T.tolist())),
-        ranges,
-        float(errors.max()),
-    )
+def _between(pairs: Sequence[Sequence[float]], columns: int) -> float:
+    """What merging parts saves in the library, at a number of columns.
+
+    A part alone is mapped for its own delay, where in a flattened row most have slack. Between the
+    rows measured it is a line, beyond them that of the last. Parts outside of rows are taken to
+    save as much.
+    """
+    if columns <= pairs[0][0]:
+        return pairs[0][1]
+    for (low, before), (high, after) in pairwise(pairs):
+        if columns <= high:
+            return before + (after - before) * (columns - low) / (high - low)
+    return pairs[-1][1]
 
 
 def sram_bits(parameters: Parameters) -> int:

@@ -44,12 +44,12 @@ class Part:
     @property
     def sizes(self) -> tuple[str, ...]:
         """Sizes of the shape that matter, in the order of the alphabet."""
-        letters = {term.removeprefix("log2 ") for term in self.terms} - {"1"}
+        letters = {term.removeprefix("log2 ").removesuffix(" > 1") for term in self.terms} - {"1"}
         return tuple(sorted(letters))
 
 
 def shape_of(design: Parameters | BaselineParameters) -> Shape:
-    """The terms of a design point: 1, the sizes, and how many bits number so many things.
+    """The terms of a design point: 1, the sizes, how many bits number so many things, M > 1 or not.
 
     G is the number of transfers that load a tile, ``R*C/W``. Baselines have R and C alone.
     """
@@ -57,7 +57,7 @@ def shape_of(design: Parameters | BaselineParameters) -> Shape:
     if isinstance(design, Parameters):
         sizes |= {"W": design.port_words, "M": design.tokens, "G": design.load_cycles}
     bits = {f"log2 {name}": (size - 1).bit_length() for name, size in sizes.items()}
-    return {"1": 1} | sizes | bits
+    return {"1": 1, "M > 1": int(sizes.get("M", 0) > 1)} | sizes | bits
 
 
 def variant_of(design: Parameters) -> str:
@@ -121,8 +121,9 @@ PARTS: tuple[Part, ...] = (
         "unpacker", lambda design: int(design.has_low_bits), _of_unpacker, ("1", "W", "R", "log2 G")
     ),
     # Enables of G groups and their counter, and a header with R row exponents.
-    Part("loader", _one, variant_of, ("1", "G", "R", "log2 G")),
-    Part("sequencer", _one, variant_of, ("1", "R", "log2 M")),
+    Part("loader", _one, variant_of, ("1", "G", "R", "log2 G", "log2 M")),
+    # With one token, nothing counts them.
+    Part("sequencer", _one, variant_of, ("1", "R", "log2 M", "M > 1")),
     Part("stages", _one, variant_of, ("1", "R", "log2 M")),
     Part("array", _one, variant_of, ("1", "C", "R")),
 )

@@ -6,19 +6,21 @@ the model's longest input, rounded up to a power of two.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from speq.modes import ordered_modes
-from speq.parameters import ParameterError, Parameters, check_accelerator
+from speq.parameters import PRESETS, ParameterError, Parameters, check_accelerator
 from speq_sim.decoding.config import LlamaConfig
 from speq_sim.decoding.errors import ModelError
+from speq_sim.performance.area import AreaModel
 from speq_sim.performance.checks import check_count
 from speq_sim.performance.dram_presets import find_dram
 
-__all__ = ["DRAFTING", "METHOD_MODES", "Point", "Space"]
+__all__ = ["DRAFTING", "METHOD_MODES", "Point", "Space", "areas"]
 
 _SPEQ = ("verify", "draft")
 _QSPEC = ("verify", "draft", "qdraft", "qverify")
@@ -156,7 +158,7 @@ class Space:
                     )
 
     def points(self, config: LlamaConfig) -> tuple[list[Point], Counter[str]]:
-        """All legal points once, and how many others there are of each reason.
+        """All legal points of known area once, and how many others there are of each reason.
 
         Fields that a method makes no use of take one value: draft lanes without 4-bit modes, the
         draft length without drafts.
@@ -213,11 +215,27 @@ class Space:
         return clock[columns] if isinstance(clock, Mapping) else clock
 
 
+areas: Callable[[], AreaModel] = functools.cache(AreaModel.load)
+"""The model of areas, which is read once in a process."""
+
+
 def _legal(point: Point, config: LlamaConfig) -> None:
     lacking = [mode for mode in METHOD_MODES[point.method] if mode not in point.modes]
     if point.modes != METHOD_MODES[point.method] and lacking:
         raise ParameterError(f"modes is {list(point.modes)!r}, without {lacking[0]!r}")
     point.design(config)
+    if not _is_measured(point.modes, point.draft_lanes):
+        raise ParameterError(f"area is unknown of {point.modes} with {point.draft_lanes} lanes")
+
+
+@functools.cache
+def _is_measured(modes: tuple[str, ...], draft_lanes: int) -> bool:
+    """Whether the area of arrays of any size is known: parts were measured in these modes."""
+    try:
+        areas().area(PRESETS["small"].replace(modes=modes, draft_lanes=draft_lanes))
+    except ModelError:
+        return False
+    return True
 
 
 def _buffer(design: Parameters, config: LlamaConfig) -> int:

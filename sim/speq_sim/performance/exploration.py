@@ -5,8 +5,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from speq_sim.performance.area import AreaModel
-from speq_sim.performance.design_space import DRAFTING, Point
+from speq_sim.performance.design_space import DRAFTING, Point, areas
 from speq_sim.performance.dram import Dram
 from speq_sim.performance.dram_presets import find_dram
 from speq_sim.performance.energy import PUBLIC, Energy
@@ -64,6 +63,8 @@ class Figures:
         Between two tokens of a sequence; of all sequences together.
     transistors : int
         Logic of all units, without their memories.
+    extrapolated : bool
+        Whether a part of the logic is larger than those that were measured.
     sram_bits : int
         Those memories.
     joules_per_token : float
@@ -77,6 +78,7 @@ class Figures:
     seconds_per_token: float
     tokens_per_second: float
     transistors: int
+    extrapolated: bool
     sram_bits: int
     joules_per_token: float
     limited_by: str
@@ -132,11 +134,12 @@ def _figures(conditions: Conditions, point: Point) -> Figures:
     engine = UnitEngine(design, point.units, conditions.vector_lanes)
     machine = Machine(engine, _memory(point.memory), kv_bits=conditions.kv_bits)
     found = predict(point.method, setting, machine, conditions.energy)
-    area = _areas().area(design)
+    area = areas().area(design)
     return Figures(
         seconds_per_token=found.seconds_per_token,
         tokens_per_second=found.tokens_per_second,
-        transistors=point.units * round(area.transistors),
+        transistors=point.units * area.transistors,
+        extrapolated=bool(area.extrapolated),
         sram_bits=point.units * area.sram_bits,
         joules_per_token=found.energy.joules,
         limited_by=found.cost.limited_by,
@@ -145,7 +148,6 @@ def _figures(conditions: Conditions, point: Point) -> Figures:
 
 
 _memory: Callable[[str], Dram] = functools.cache(find_dram)
-_areas: Callable[[], AreaModel] = functools.cache(AreaModel.load)
 
 
 def _plain(value: Any) -> Any:

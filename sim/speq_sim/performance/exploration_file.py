@@ -4,6 +4,7 @@ The first line says under which conditions; each other line is a result. Lines a
 batch, so that an interruption leaves at most a part of the last line, which is dropped.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from speq_sim.performance.exploration import Conditions, Result
 __all__ = ["ExplorationFile"]
 
 _HEADING = "conditions"
-_BEGINNING = b'{"conditions": '
+_BEGINNING = f'{{"{_HEADING}": '.encode()
 
 
 class ExplorationFile:
@@ -68,7 +69,7 @@ class ExplorationFile:
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         if not whole:
-            if content and not content.startswith(_BEGINNING):
+            if content[: len(_BEGINNING)] != _BEGINNING[: len(content)]:
                 raise self._no_such_file()
             return 0
         heading, *lines = content[:whole].splitlines()
@@ -105,6 +106,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+@functools.cache
 def _model_version() -> str:
     """16 hexadecimal digits that change with the performance model's code and data."""
     found = hashlib.sha256()

@@ -63,9 +63,11 @@ GPUS: dict[str, Gpu] = {
     "l20": _gpu("L20", 864, 119.5, 239, 478),
     "rtx-3090": _gpu("RTX 3090", 936, 142, 284, 568),
 }
-"""Dense peaks of NVIDIA's data sheets: GB/s, and tera-operations of FP16 (sums in FP16 on the RTX
-3090), INT8 and INT4. From memory, not checked against the sheets; INT4 of the L20 is taken to be
-twice its INT8, as in others of its architecture."""
+"""Dense peaks: GB/s, and tera-operations of FP16, INT8 and INT4. The A100's are those of public
+tables that cite NVIDIA's data sheet; the L20's FP16 and INT8, and the RTX 3090's FP16, of public
+tables that cite none. Assumed: INT8 and INT4 of the RTX 3090, in the ratio 1:2:4 of the A40's data
+sheet, which is the same chip; INT4 of the L20, twice INT8, as the RTX 4090's. Sums of FP16 products
+are FP16 on the RTX 3090; in FP32 its peak is half as high (71), which kernels that sum so get."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,14 @@ The arrays are the reconstructions of docs/baselines.md; cycles are their closed
 Verilog confirms. What no source says, and we chose:
 
 - every matrix is quantised, the LM head too;
-- keys and values stay FP16 in memory (or what the machine's ``kv_bits`` say), and are made integers
-  on the way, so that attention runs on the array as any product;
+- keys and values stay FP16 in memory (or what the machine's ``kv_bits`` say), come through the port
+  as such, and are made integers behind it, so that attention runs on the array as any product;
 - Tender has eight groups of channels (for attention one);
-- quantising activations and applying scales take no time.
+- quantising activations and applying scales take no time;
+- more tokens than R read the weights anew from memory.
 
-All of it is to the baselines' advantage, as are the operand registers that their PEs do not have.
+All but the last, which no batch of up to R sequences meets, is to the baselines' advantage, as are
+the operand registers that their PEs do not have.
 """
 
 import dataclasses
@@ -97,27 +99,41 @@ class OutputStationaryEngine:
             self._work(down * heads, outputs, inputs, 1, nbytes, kv.macs)
             for outputs, inputs in ((kv.positions, kv.head_dim), (kv.head_dim, kv.positions))
         ]
+        computed = sum(part.cycles for part in parts)
+        loaded = nbytes / self.units / self._port
         return dataclasses.replace(
             parts[0],
-            cycles=sum(part.cycles for part in parts),
+            cycles=max(computed, loaded),
+            bound="port" if loaded >= computed else parts[0].bound,
             regions=2 * kv.kv_heads,
         )
+
+    @property
+    def _port(self) -> float:
+        """Bytes per cycle that the memory port of one array brings."""
+        if self.port_bytes_per_cycle is not None:
+            return self.port_bytes_per_cycle
+        return self._taken
+
+    @property
+    def _taken(self) -> float:
+        """Bytes per cycle that the columns of one array take."""
+        return self.array.columns * self.array.bits / 8
 
     def _work(
         self, down: int, outputs: int, inputs: int, groups: int, nbytes: int, macs: int
     ) -> Work:
         array = self.array
-        wanted = array.columns * array.bits / 8
-        port = wanted if self.port_bytes_per_cycle is None else self.port_bytes_per_cycle
         tiles = down * math.ceil(outputs / array.columns)
         computed = array.tile_cycles(inputs, groups)
-        loaded = inputs * wanted / port
+        loaded = inputs * self._taken / self._port
         return Work(
             mode=f"int{array.bits}",
             macs=macs,
             read_bytes=nbytes,
             cycles=tiles * max(computed, loaded),
-            bound="port" if loaded > computed else "compute",
+            # Columns that the port just feeds wait for no row: more rows would not help.
+            bound="port" if down == 1 and loaded >= inputs else "compute",
             regions=self.units,
             sram_bits=2 * 8 * nbytes + array.bits * macs / array.columns,
         )
@@ -136,7 +152,8 @@ def iso_bandwidth(
 ) -> OutputStationaryEngine:
     """The array whose columns take what the weight port of one of our designs brings.
 
-    As many token rows as published; clock and elementwise lanes of the design.
+    As many token rows as published; clock and elementwise lanes of the design. A port that is
+    wider than what 256 columns take feeds several arrays.
 
     Raises
     ------
@@ -145,18 +162,19 @@ def iso_bandwidth(
     """
     _check(kind, bits)
     port = WORD_BITS * design.port_words
+    arrays = math.ceil(port / bits / MAX_DIMENSION)
     array = BaselineParameters(
         name=f"{kind}{bits}",
         kind=kind,
         bits=bits,
         rows=_PUBLISHED_SIDE[bits],
-        columns=min(MAX_DIMENSION, max(1, port // bits)),
+        columns=max(1, port // bits // arrays),
     )
     return OutputStationaryEngine(
         array,
         design.clock_mhz * 1e6,
-        port / 8,
-        units,
+        port / 8 / arrays,
+        units * arrays,
         lanes or units * design.columns,
     )
 
@@ -170,6 +188,8 @@ def iso_area(
     units: int = 1,
 ) -> OutputStationaryEngine:
     """The largest array within an area: columns up to what the port brings, then token rows.
+
+    No more rows than published: with one token all but one idle, and sending results takes longer.
 
     Parameters
     ----------
@@ -193,7 +213,7 @@ def iso_area(
     if area_of(array) > budget:
         raise ModelError(f"no PE of {kind}{bits} fits an area of {budget:g}: give more")
     rows = 1
-    while rows < MAX_DIMENSION and area_of(array.replace(rows=rows + 1)) <= budget:
+    while rows < engine.array.rows and area_of(array.replace(rows=rows + 1)) <= budget:
         rows += 1
     return dataclasses.replace(engine, array=array.replace(rows=rows))
 

@@ -140,7 +140,7 @@ def best_length(
     longest : int
         0 or more.
     acceptance, draft_cost, verify_cost
-        As :func:`speedup`.
+        As :func:`speedup`; but no pass costs less than one over a single token.
 
     Raises
     ------
@@ -148,12 +148,18 @@ def best_length(
         As :func:`speedup`.
     """
     check_count("longest draft", longest, 0, LONGEST)
-    return max(
-        range(longest + 1),
-        key=lambda length: (
-            expected_tokens(acceptance, length) / _cost(length, draft_cost, verify_cost)
-        ),
-    )
+    check_number("cost of a draft pass", draft_cost, 0.0)
+    plain = _cost(0, 0.0, verify_cost)
+    best, most = 0, expected_tokens(acceptance, 0) / plain
+    for length in range(1, longest + 1):
+        tokens = expected_tokens(acceptance, length)
+        # Asking for the cost of a pass may take long: lengths that cannot win are left out.
+        if tokens / (length * draft_cost + plain) <= most:
+            continue
+        merit = tokens / _cost(length, draft_cost, verify_cost)
+        if merit > most:
+            best, most = length, merit
+    return best
 
 
 @dataclasses.dataclass(frozen=True)

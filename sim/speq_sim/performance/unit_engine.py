@@ -7,7 +7,7 @@ import math
 from speq.parameters import WORD_BITS, Parameters
 from speq_sim.performance.checks import check_count
 from speq_sim.performance.engine import Attention, Product, Work, check_form
-from speq_sim.performance.unit_cycles import unit_cycles
+from speq_sim.performance.unit_cycles import UnitCycles, unit_cycles
 
 __all__ = ["FORMS", "UnitEngine"]
 
@@ -120,7 +120,10 @@ def _tiles(design: Parameters, outputs: int, inputs: int) -> int:
 @functools.lru_cache(maxsize=1 << 16)
 def _product(design: Parameters, units: int, product: Product) -> Work:
     mode, plain = FORMS[product.form]
-    share = math.ceil(product.outputs / units)
+    # Units are dealt whole tiles of rows, as evenly as can be.
+    tiles = math.ceil(product.outputs / design.rows)
+    share = math.ceil(tiles / units)
+    full, rest = divmod(tiles, share)
     padded = math.ceil(product.inputs / design.group_inputs) * design.group_inputs
     # A job takes no more tokens than tiles serve, and no more than the activation buffer holds.
     most = max(1, min(design.tokens, design.activation_values // padded))
@@ -128,16 +131,14 @@ def _product(design: Parameters, units: int, product: Product) -> Work:
     sizes = [product.tokens // jobs + (number < product.tokens % jobs) for number in range(jobs)]
     cycles = fixed = loads = beats = 0
     for size in sizes:
-        found = unit_cycles(
-            design, share, product.inputs, mode, size, plain=plain, keep=product.keep
-        )
+        found = _job(design, product, share, size)
         cycles += found.headers + found.tiles
         fixed += found.activations + found.fixed
-        beats += found.beats
+        beats += full * found.beats + (_job(design, product, rest, size).beats if rest else 0)
         loads += found.tiles if found.bound == "load" else 0
     planes = 1 if plain else _PLANES.get(mode, 1)
     rows = _ROW_BYTES.get(product.form, 0) * product.outputs
-    nbytes = beats * design.bus_bytes * units + rows
+    nbytes = beats * design.bus_bytes + rows
     macs = product.outputs * product.inputs * product.tokens
     return Work(
         mode=mode,
@@ -146,9 +147,18 @@ def _product(design: Parameters, units: int, product: Product) -> Work:
         cycles=cycles,
         bound="port" if loads >= cycles / 2 else "compute",
         fixed=fixed,
-        regions=jobs * units * planes,
+        regions=jobs * (full + bool(rest)) * planes,
         streams=planes,
         sram_bits=_buffered(design, nbytes, macs),
+    )
+
+
+def _job(design: Parameters, product: Product, tiles: int, tokens: int) -> UnitCycles:
+    """One job of a unit, over some tiles of rows."""
+    mode, plain = FORMS[product.form]
+    outputs = min(product.outputs, tiles * design.rows)
+    return unit_cycles(
+        design, outputs, product.inputs, mode, tokens, plain=plain, keep=product.keep
     )
 
 

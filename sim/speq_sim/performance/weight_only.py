@@ -77,7 +77,8 @@ class WeightOnlyEngine:
         served = math.ceil(product.tokens / jobs)
         share = math.ceil(product.outputs / self.units)
         tiles = math.ceil(share / design.rows) * math.ceil(product.inputs / design.columns)
-        load = design.load_cycles * self.bits / WORD_BITS
+        # Scales come through the port, too.
+        load = design.load_cycles * (self.bits / WORD_BITS + 1 / self.group)
         scales = product.outputs * math.ceil(product.inputs / self.group) * _SCALE_BYTES
         nbytes = jobs * (math.ceil(product.outputs * product.inputs * self.bits / 8) + scales)
         macs = product.outputs * product.inputs * product.tokens

@@ -26,6 +26,8 @@ def test_by_hand():
     assert found.cycles == 2 * 3 * (8 + 100 + 2) == 6 * TOY.tile_cycles(100, 8)
     assert found.read_bytes == 2 * (20 * 100 // 2 + 20 * 2)
     assert (found.macs, found.mode, found.bound) == (6000, "int4", "compute")
+    one = OutputStationaryEngine(TOY, 1e9).product(Product(20, 100, "tender4", 1))
+    assert one.bound == "port"  # columns take all that the port brings, and one row of two works
 
 
 def test_a_narrow_port_sets_the_pace():
@@ -45,12 +47,21 @@ def test_olive_takes_pairs_and_has_one_group():
 
 
 def test_attention_by_hand():
-    engine = OutputStationaryEngine(TOY, 1e9)
+    engine = OutputStationaryEngine(TOY, 1e9, port_bytes_per_cycle=64)
     found = engine.attention(Attention(heads=4, kv_heads=2, head_dim=8, tokens=1, positions=24))
     # Two queries a head of keys: 24 scores over 8 inputs, then 8 values over 24.
     assert found.cycles == 2 * (3 * TOY.tile_cycles(8) + 1 * TOY.tile_cycles(24))
     assert found.read_bytes == 2 * 24 * 2 * 8 * 2
     assert found.macs == 2 * 24 * 8 * 4
+
+
+def test_keys_and_values_come_through_the_port():
+    attention = Attention(heads=2, kv_heads=2, head_dim=64, tokens=1, positions=512)
+    engine = OutputStationaryEngine(TOY, 1e9, units=2)
+    found = engine.attention(attention)
+    # FP16 of one head through columns that take four bytes a cycle.
+    assert (found.cycles, found.bound) == (2 * 512 * 64 * 2 / 4, "port")
+    assert found.read_bytes / found.cycles == 2 * 4
 
 
 def test_published_arrays_have_as_many_bricks():
@@ -70,6 +81,13 @@ def test_iso_bandwidth_takes_what_our_port_brings(name, bits):
     assert (engine.clock_hz, engine.vector_lanes) == (500e6, design.columns)
 
 
+def test_a_wide_port_feeds_several_arrays():
+    design = SERVER.replace(port_words=128, columns=128)
+    engine = iso_bandwidth("olive", 4, design)
+    assert (engine.array.columns, engine.units) == (256, 2)
+    assert engine.units * engine.port_bytes_per_cycle == design.port_bits / 8
+
+
 def cells(array: BaselineParameters) -> float:
     """An area: PEs, and borders."""
     return array.multipliers * array.bits + array.rows + array.columns
@@ -82,7 +100,8 @@ def cells(array: BaselineParameters) -> float:
 def test_iso_area_is_the_most_that_fits(budget, kind, bits, name):
     array = iso_area(kind, bits, PRESETS[name], budget, cells).array
     assert cells(array) <= budget
-    assert array.rows == 256 or cells(array.replace(rows=array.rows + 1)) > budget
+    most = iso_bandwidth(kind, bits, PRESETS[name]).array.rows
+    assert array.rows == most or cells(array.replace(rows=array.rows + 1)) > budget
     wanted = iso_bandwidth(kind, bits, PRESETS[name]).array.columns
     assert array.columns <= wanted
     if array.columns < wanted:

@@ -24,10 +24,9 @@ from speq_sim.performance.reproduction.speq_headline import BEST, SPEQ_MODELS, s
 
 __all__ = ["ARRAYS", "BASELINE_AXES", "Areas", "baseline_band", "measured_areas", "over_fp16"]
 
-ARRAYS: tuple[str, ...] = ("as published", "as published, shared", "iso-bandwidth", "iso-area")
-"""``as published``: 4,096 PEs of 4 bits (1,024 of 8), as many arrays as we have units; ``shared``:
-one such array on the memory; ``iso-bandwidth``: columns for what our port brings; ``iso-area``: the
-area of our array."""
+ARRAYS: tuple[str, ...] = ("as published", "iso-bandwidth", "iso-area")
+"""``as published``: 4,096 PEs of 4 bits (1,024 of 8), as many arrays as we have units;
+``iso-bandwidth``: columns for what our port brings; ``iso-area``: the area of our array."""
 
 BASELINE_AXES: Mapping[str, Sequence[Any]] = {
     "bits": (4, 8),
@@ -86,7 +85,6 @@ def engine_of(
 
     makers: dict[str, Callable[[], OutputStationaryEngine]] = {
         "as published": lambda: as_published(kind, bits, clock, units),
-        "as published, shared": lambda: as_published(kind, bits, clock),
         "iso-bandwidth": lambda: iso_bandwidth(kind, bits, design, units),
         "iso-area": lambda: iso_area(
             kind, bits, design, areas["ours"] * design.rows * design.columns, area_of, units

@@ -25,6 +25,9 @@ __all__ = ["OWN_MACHINES", "Case", "own_cases", "own_figures"]
 
 MEASURED_ON = "smollm2-135m"
 
+_CALIBRATED = "packed:smollm2-spare-1"
+"""The file of scripts/calibrate.py, whose codes were chosen on text; not `spare-1` as such."""
+
 OWN_MACHINES: dict[str, tuple[Parameters, str]] = {
     "edge, lpddr5": (
         PRESETS["edge"].replace(modes=ALL_MODES, activation_values=1 << 17),
@@ -54,8 +57,8 @@ class Case:
         Matrices that drafts read in another form. It is of the model measured.
     middle_acceptance : float
         Of a hierarchy.
-    source : str
-        The record.
+    prompts : str
+        What it was measured behind.
     stored_bits : float
         Bits of a weight stored besides the model.
     baseline : str
@@ -70,7 +73,7 @@ class Case:
     low: float
     high: float
     recipe: Recipe
-    source: str
+    prompts: str
     middle_acceptance: float = 1.0
     stored_bits: float = 0.0
     baseline: str = "fp16"
@@ -100,36 +103,45 @@ def own_cases(public: Path, own: Path, recipes: Path) -> list[Case]:
     """
     chain = Chain("SPEQ", "draft", "verify")
     found = []
-    for codec in ("bsfp", "fitted-8", "spare-1"):
-        each = _measured(public, codec)
-        found.append(_case(f"SPEQ, {codec}, head verified", chain, each, public, _HEAD_VERIFIED))
+    for title, codec, record, prompts in (
+        ("bsfp", "bsfp", public, "public"),
+        ("fitted-8", "fitted-8", public, "public"),
+        ("spare-1", _CALIBRATED, public, "public"),
+        ("spare-1", _CALIBRATED, own, "our own"),
+    ):
+        each = _measured(record, codec)
+        found.append(_case(f"SPEQ, {title}, head verified", chain, each, prompts, _HEAD_VERIFIED))
     fitted = _recipes(recipes)
     for name, title, recipe in (
         ("all 4 bits", "SPEQ, spare-1, all 4 bits", ()),
         ("chosen", "SPEQ, spare-1, fitted recipe", recipe_of(fitted["chosen"])),
     ):
         chance = fitted["recipes"][name]["acceptance"]
-        found.append(Case(title, chain, chance, chance, chance, recipe, recipes.name))
-    each = _measured(own, "spare-1")
+        found.append(Case(title, chain, chance, chance, chance, recipe, "calibration"))
+    each = _measured(own, _CALIBRATED)
     middle = _measured(own, "middle").acceptance
     hierarchy = Hierarchy("DRAFT, MIDDLE, VERIFY", "draft", "middle", "verify")
     found.append(
         dataclasses.replace(
-            _case("hierarchical, spare-1, head verified", hierarchy, each, own, _HEAD_VERIFIED),
+            _case(
+                "hierarchical, spare-1, head verified", hierarchy, each, "our own", _HEAD_VERIFIED
+            ),
             middle_acceptance=middle,
         )
     )
     each = _measured(own, "w4a4-hadamard-all")
-    case = _case("QSpec, all layers rotated, head in FP16", QSpec(), each, own, ())
+    case = _case("QSpec, all layers rotated, head in FP16", QSpec(), each, "our own", ())
     found.append(dataclasses.replace(case, baseline="w4a16"))
     each = _measured(public, "e2m1-g128")
     copy = Chain("copy", COPY, "fp16")
-    case = _case("copy, E2M1 g128, head verified", copy, each, public, (("head", "fp16"),))
+    case = _case("copy, E2M1 g128, head verified", copy, each, "public", (("head", "fp16"),))
     found.append(dataclasses.replace(case, engine=CopyBeside))
     return found
 
 
-def _case(title: str, method: Method, each: MeasuredAcceptance, path: Path, recipe: Recipe) -> Case:
+def _case(
+    title: str, method: Method, each: MeasuredAcceptance, prompts: str, recipe: Recipe
+) -> Case:
     low = each.acceptance if each.low is None else each.low
     high = each.acceptance if each.high is None else each.high
     return Case(
@@ -139,18 +151,14 @@ def _case(title: str, method: Method, each: MeasuredAcceptance, path: Path, reci
         low,
         high,
         recipe,
-        path.name,
+        prompts,
         stored_bits=each.stored_extra,
     )
 
 
 def _measured(path: Path, codec: str) -> MeasuredAcceptance:
-    """The codec of a record on the model; of packed files, the calibrated one of that name."""
-    of_model = [each for each in measured_acceptances(path) if each.model == MEASURED_ON]
-    for each in of_model:
-        if each.codec == codec or (
-            each.codec.startswith("packed:") and each.codec.endswith(f"-{codec}")
-        ):
+    for each in measured_acceptances(path):
+        if (each.model, each.codec) == (MEASURED_ON, codec):
             return each
     raise ModelError(
         f"{path.name} has no acceptance of {codec} on {MEASURED_ON}: measure it with "
@@ -195,7 +203,7 @@ def own_figures(
                         "what_if": model != MEASURED_ON,
                         "case": case.title,
                         "acceptance": case.acceptance,
-                        "acceptance_source": case.source,
+                        "prompts": case.prompts,
                         "stored_bits": case.stored_bits,
                         "over": case.baseline,
                         **_speedups(case, machine, model, context),

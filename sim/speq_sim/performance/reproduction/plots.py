@@ -73,7 +73,8 @@ def plot_drafts(path: Path, by_length: Rows, by_acceptance: Rows, reported: floa
             markersize=3.5,
             label=f"{acceptance:g}",
         )
-    left.legend(title="acceptance", fontsize=8)
+    left.legend(title="acceptance", fontsize=8, ncols=3, loc="upper right")
+    left.set_ylim(top=3.3)
     left.set_xlabel("draft length L")
     left.set_ylabel("speedup over FP16")
     for context in dict.fromkeys(row["context"] for row in by_acceptance):
@@ -89,7 +90,7 @@ def plot_drafts(path: Path, by_length: Rows, by_acceptance: Rows, reported: floa
         axes.axhline(1, color="black", linewidth=0.8)
         axes.axhline(reported, color="black", linewidth=1, linestyle="--")
         axes.grid(alpha=0.3)
-    right.text(0.5, reported + 0.03, f"SPEQ as reported, {reported}", fontsize=8)
+    right.text(0.5, reported - 0.12, f"SPEQ as reported, {reported}", fontsize=8)
     save(figure, path)
 
 
@@ -124,7 +125,7 @@ def plot_bytes(path: Path, rows: Rows) -> None:
         axes.text(left, place, f" {left:.2f}", va="center", fontsize=9)
     axes.set_yticks(range(len(methods)), methods)
     axes.invert_yaxis()
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
     axes.set_xlabel("GB moved per token")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)

@@ -21,9 +21,13 @@ class QSpec:
     ----------
     title : str
         For reports.
+    draft, target : str
+        Forms of the INT4 weights, by the activations that they meet.
     """
 
     title: str = "QSpec"
+    draft: str = "qdraft"
+    target: str = "qverify"
 
     def cost(self, setting: Setting, machine: Machine) -> RoundCost:
         """The round of the given or the best length, 1 or more."""
@@ -33,12 +37,12 @@ class QSpec:
         return min(rounds, key=lambda found: found.seconds_per_token)
 
     def _round(self, setting: Setting, length: int) -> Round:
-        draft = PlannedPass("draft", setting.spec("qdraft", 1, _HEAD), length)
-        verify = PlannedPass("verify", setting.spec("qverify", length + 1, _HEAD))
+        draft = PlannedPass("draft", setting.spec(self.draft, 1, _HEAD), length)
+        verify = PlannedPass("verify", setting.spec(self.target, length + 1, _HEAD))
         tokens = expected_tokens(setting.acceptance, length)
         return Round((draft, verify), tokens, length, {"draft_length": length})
 
 
-def w4a16(setting: Setting) -> Round:
+def w4a16(setting: Setting, form: str = "qverify") -> Round:
     """Plain decoding of QSpec's target."""
-    return Round((PlannedPass("verify", setting.spec("qverify", 1, _HEAD)),), 1.0)
+    return Round((PlannedPass("verify", setting.spec(form, 1, _HEAD)),), 1.0)
