@@ -19,6 +19,7 @@ from speq.layouts import (
     LOW_BITS,
     PAIR_BITS,
     SHIFT_BITS,
+    SPLIT_PIPELINE,
     Fp16,
     kind_layout,
     of_nibbles,
@@ -73,11 +74,7 @@ class Column(Block):
 
         operand = Signal(operand_layout(self.parameters))
         for index, magnitude in enumerate(factors):
-            factor = operand.factors[f"brick_{index}"]
-            m.d.comb += [
-                factor.one.eq(magnitude),
-                factor.three.eq(magnitude + (magnitude << 1)),
-            ]
+            m.d.comb += operand.factors[f"brick_{index}"].one.eq(magnitude)
         special = [value.exponent.all() for value in lanes]
         nans = [s & v.fraction.any() for s, v in zip(special, lanes, strict=True)]
         infinities = [s & ~v.fraction.any() for s, v in zip(special, lanes, strict=True)]
@@ -92,6 +89,11 @@ class Column(Block):
         with m.If(self.enable):
             m.d.sync += registered.eq(operand)
         m.d.comb += self.operand.eq(registered)
+        # A longer pipeline has time for the triples behind the register, where PEs have less to do.
+        late = self.parameters.pipeline >= SPLIT_PIPELINE
+        for index in range(len(factors)):
+            factor = (self.operand if late else operand).factors[f"brick_{index}"]
+            m.d.comb += factor.three.eq(factor.one + (factor.one << 1))
         return m
 
     def _exponent(self, m: Module, lane: int, value: data.View) -> Value:

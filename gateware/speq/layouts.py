@@ -17,6 +17,7 @@ __all__ = [
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",
     "SIGNIFICAND_BITS",
+    "SPLIT_PIPELINE",
     "DraftWeight",
     "Fp16",
     "MiddleWeight",
@@ -55,7 +56,8 @@ PRODUCT_BITS = 2 * SIGNIFICAND_BITS + 1
 PRODUCT_LOW_BITS = 8
 """Of a product, those that the multiplier adds where its row adds the rest."""
 SPLIT_PIPELINE = 3
-"""Least pipeline in which products are added in two stages."""
+"""Least pipeline in which a product's work is spread anew: triples of activations are made behind
+the columns' registers, and its last addition is shared with the row."""
 PAIR_BITS = 2 * LOW_BITS
 """Magnitude of an activation of QVERIFY with more than one lane, in blocks of two."""
 SHIFT_BITS = 6
