@@ -100,9 +100,15 @@ def instances_below(verilog, top):
 def test_each_module_is_emitted_once(design):
     top = design.files.top
     bodies = modules_of(design.verilog)
+    counts = design.side_car["latency"]
+    stages = {
+        f"{stage}_{number}" if counts[stage] > 1 else stage
+        for stage in STAGES
+        for number in range(counts[stage])
+    }
     assert set(bodies) == {
         *design.side_car["modules"],
-        *(f"{top}_stage_{stage}" for stage in STAGES),
+        *(f"{top}_stage_{stage}" for stage in stages),
     }
     assert len(design.side_car["modules"]) == len(set(design.side_car["modules"]))
     assert set(instances_below(design.verilog, top)) | {top} == set(bodies)
