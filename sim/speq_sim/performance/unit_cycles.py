@@ -156,8 +156,10 @@ def unit_cycles(
     waiting = max(0, tokens * shape.results - by_tiles)
     records = shape.records + (shape.output_tiles - 1) * shape.record_cycles
     tiles = shape.output_tiles * shape.tiles * shape.pace + (shape.output_tiles - 1) * waiting
-    drain = sum(p.stages.values()) + _RESULT_CYCLES + max(
-        shape.token_beats + tokens * shape.results, shape.compute + shape.results
+    drain = (
+        sum(p.stages.values())
+        + _RESULT_CYCLES
+        + max(shape.token_beats + tokens * shape.results, shape.compute + shape.results)
     )
     # The first tile is loaded before there is one to compute, the last has no other to load.
     fill = loaded - lead - shape.pace
