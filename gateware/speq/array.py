@@ -23,7 +23,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from speq.block import Block, place
-from speq.column import Column
+from speq.column import Column, takes_single
 from speq.layouts import (
     activation_stream,
     beat_layout,
@@ -139,8 +139,13 @@ class Array(Block):
             several = None
             if self.parameters.lanes > 1:
                 kind = sequencer.beat.payload.kind
-                several = of_nibbles(kind)
                 m.d.comb += column.kind.eq(kind)
+                if takes_single(self.parameters):
+                    m.d.comb += column.single.eq(payload.values[number])
+                    if self.parameters.packs:
+                        m.d.comb += column.single_shift.eq(payload.shifts[number])
+                else:
+                    several = of_nibbles(kind)
             self._feed(m, number, column.values, payload.values, several)
             if self.parameters.packs:
                 self._feed(m, number, column.shifts, payload.shifts, several)
