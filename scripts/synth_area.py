@@ -9,6 +9,7 @@ and NOT gates and plain D flip-flops that the design is mapped to; flattening is
   python scripts/synth_area.py small --against verify-only --set draft_lanes=1
   python scripts/synth_area.py small --set 'modes=["verify"]' --per-lane
   python scripts/synth_area.py small --ablate
+  python scripts/synth_area.py small --depths --plot depths.png
 """
 
 import argparse
@@ -22,6 +23,7 @@ from rich.table import Table
 
 import _cli
 from _ablation import ablation_figures, ablation_table
+from _depths import depth_figures, depth_table, depths
 from speq.design_files import load
 from speq.emission import emit
 from speq.parameters import ParameterError, Parameters
@@ -40,6 +42,7 @@ from speq.synthesis import (
     runs_of,
 )
 from speq.variants import VERIFY_ONLY, ablation
+from speq_sim.depth_plot import plot_depths
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
 
@@ -74,6 +77,13 @@ def arguments() -> argparse.Namespace:
         "or --unit",
     )
     parser.add_argument(
+        "--depths",
+        action="store_true",
+        help="area and longest path of a row (or --unit) at every pipeline depth; not with "
+        "--against, --per-lane or --ablate",
+    )
+    parser.add_argument("--plot", metavar="PATH", type=Path, help="with --depths: draw a PNG")
+    parser.add_argument(
         "--liberty",
         metavar="FILE[,FILE...]",
         action="append",
@@ -103,6 +113,9 @@ def run() -> None:
     design = _cli.design_of(options)
     if options.ablate:
         ablate(options, design)
+        return
+    if options.depths:
+        sweep_depths(options, design)
         return
     if options.per_lane:
         design = design.replace(tokens=1)
@@ -146,6 +159,37 @@ def ablate(options: argparse.Namespace, design: Parameters) -> None:
     _cli.write_json(options.json, record | {"variants": figures})
     print_table(
         f"What each mode costs ({first.switches}; Yosys {first.yosys})", ablation_table(figures)
+    )
+
+
+def sweep_depths(options: argparse.Namespace, design: Parameters) -> None:
+    """Measure a unit at every pipeline depth, show, write, draw."""
+    if options.against or options.per_lane:
+        raise ParameterError(
+            "--depths measures one unit against itself: leave out --against and --per-lane"
+        )
+    unit = options.unit or "row"
+    designs = depths(design)
+    libraries = find_libraries(options)
+    with tempfile.TemporaryDirectory(prefix="speq-") as name:
+        jobs = [
+            dataclasses.replace(
+                job_for(point, unit, Path(name) / point.name, options, libraries), parts=False
+            )
+            for point in designs.values()
+        ]
+        with _cli.progress(runs_of(jobs), "synthesis") as step:
+            areas = dict(zip(designs, measure_all(jobs, progress=step), strict=True))
+    figures = depth_figures(designs, areas)
+    first = areas[1]
+    record = {"design": design.as_dict(), "unit": unit, "yosys": first.yosys}
+    record |= {"switches": dataclasses.asdict(first.switches)}
+    _cli.write_json(options.json, record | {"depths": figures})
+    if options.plot:
+        plot_depths(options.plot, unit, figures)
+    print_table(
+        f"A {unit} of {design.name} by pipeline depth ({first.switches}; Yosys {first.yosys})",
+        depth_table(figures),
     )
 
 

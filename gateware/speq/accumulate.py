@@ -2,6 +2,8 @@
 
 97 bits: the 80-bit field of a product, 16 bits of headroom for 65,536 products, and a sign. Bit 0
 is worth ``2**-48`` in VERIFY. It cannot overflow, and nothing is ever rounded into it.
+
+A pipelined row has its accumulators in segments (:mod:`speq.accumulate_segments`).
 """
 
 from amaranth.hdl import Module, Signal, signed
@@ -12,11 +14,9 @@ from amaranth.lib.wiring import In, Out
 from speq.block import Block
 from speq.layouts import Specials, token_shape
 from speq.parameters import Parameters
-from speq.reduce import sum_layout
+from speq.reduce import ACCUMULATOR_BITS, sum_layout
 
-__all__ = ["ACCUMULATOR_BITS", "Accumulate", "accumulator_layout"]
-
-ACCUMULATOR_BITS = 97
+__all__ = ["Accumulate", "accumulator_layout"]
 
 accumulator_layout = data.StructLayout({"value": signed(ACCUMULATOR_BITS), "specials": Specials})
 """An exact partial sum and its special values."""

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["carry_save", "choose", "compress", "digit_rows", "full_adder", "lookup", "select"]
+__all__ = [
+    "carry_save",
+    "choose",
+    "compress",
+    "digit_rows",
+    "full_adder",
+    "lookup",
+    "select",
+    "select_adder",
+]
 
 
 def full_adder(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
@@ -152,3 +161,35 @@ def select(choices: Sequence[Value], index: Value) -> Value:
     for bit in index:
         level = [Mux(bit, one, zero) for zero, one in zip(level[::2], level[1::2], strict=True)]
     return level[0]
+
+
+def select_adder(m: Module, a: Value, b: Value, carry: Value, block: int) -> Value:
+    """``a + b + carry``, one bit longer than the longer of the two, in blocks that do not wait.
+
+    A carry-select adder: each block but the first is added with a carry of 0 and of 1, and the
+    carry out of the block below chooses. Synthesis flattens the prefix tree of a plain ``+`` into a
+    ripple of as many gates as bits, but leaves this structure alone; it is for sums that set the
+    clock.
+
+    Parameters
+    ----------
+    block : int
+        Bits of a block.
+    """
+    width = max(len(a), len(b))
+    a, b = (Cat(value, Const(0, width - len(value))) for value in (a, b))
+    chosen: list[Value] = []
+    for low in range(0, width, block):
+        x, y = a[low : low + block], b[low : low + block]
+        sums = [Signal(len(x) + 1, name="block_sum") for _ in range(2 if low else 1)]
+        if low:
+            m.d.comb += [sums[0].eq(x + y), sums[1].eq(x + y + 1)]
+            total = Mux(carry, sums[1], sums[0])[: len(x)]
+            up = Signal(name="block_carry")
+            m.d.comb += up.eq(sums[0][-1] | (sums[1][-1] & carry))
+        else:
+            m.d.comb += sums[0].eq(x + y + carry)
+            total, up = sums[0][:-1], sums[0][-1]
+        chosen.append(total)
+        carry = up
+    return Cat(*chosen, carry)

@@ -10,17 +10,20 @@
 
     rows:  multiply --> reduce --> accumulate --> round
 
-Five register stages. The control of a stage is one :class:`speq.streams.StreamRegister` for the
-whole array; the data registers in columns and rows move with it. When results are not taken, the
-stages fill up and stop one after the other; nothing is lost and no result depends on it.
+Five register stages, or more where the units of a row are pipelined. The control of a stage is
+one :class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
+move with it. When results are not taken, the stages fill up and stop one after the other; nothing
+is lost and no result depends on it.
 """
+
+from itertools import pairwise
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from speq.block import Block, place
-from speq.column import Column
+from speq.column import Column, takes_single
 from speq.layouts import (
     activation_stream,
     beat_layout,
@@ -74,47 +77,55 @@ class Array(Block):
         wiring.connect(m, loader.loaded, sequencer.loaded)
 
         stages = self._stages(m, sequencer)
-        operands = self._columns(m, sequencer, stages["columns"])
+        operands = self._columns(m, sequencer, stages["columns"][0])
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, loader)
             self._drive_row(m, row, stages)
             m.d.comb += row.operands.eq(operands)
             m.d.comb += row.swap.eq(sequencer.swap)
-            total = stages["accumulate"].o.payload
+            total = stages["accumulate"][-1].o.payload
             if self.parameters.has_low_bits:
                 m.d.comb += row.result_kind.eq(total.kind)
             if self.parameters.packs:
                 m.d.comb += row.row_exponent.eq(total.row_exponent[number])
-        self._results(m, rows, stages["round"])
+        self._results(m, rows, stages["round"][-1])
         return m
 
-    def _stages(self, m: Module, sequencer: wiring.PureInterface) -> dict[str, StreamRegister]:
-        """Control of the five register stages, chained."""
+    def _stages(
+        self, m: Module, sequencer: wiring.PureInterface
+    ) -> dict[str, list[StreamRegister]]:
+        """Control of the register stages of each unit, chained."""
         beat, stage = beat_layout(self.parameters), stage_layout(self.parameters)
-        shapes = {"columns": beat, "multiply": stage, "reduce": stage, "accumulate": stage}
-        stages = {name: StreamRegister(shape) for name, shape in (shapes | {"round": beat}).items()}
-        for name, register in stages.items():
-            m.submodules[f"stage_{name}"] = register
+        stages: dict[str, list[StreamRegister]] = {}
+        for name, count in self.parameters.stages.items():
+            shape = beat if name in ("columns", "round") else stage
+            stages[name] = [StreamRegister(shape) for _ in range(count)]
+            for number, register in enumerate(stages[name]):
+                suffix = f"_{number}" if count > 1 else ""
+                m.submodules[f"stage_{name}{suffix}"] = register
+            for before, after in pairwise(stages[name]):
+                wiring.connect(m, before.o, after.i)
         columns, multiply, reduce, accumulate, round_ = stages.values()
 
-        wiring.connect(m, sequencer.beat, columns.i)
+        wiring.connect(m, sequencer.beat, columns[0].i)
         m.d.comb += [
             sequencer.activations_valid.eq(self.activations.valid),
-            self.activations.ready.eq(columns.take),
-            multiply.i.valid.eq(columns.o.valid),
-            columns.o.ready.eq(multiply.i.ready),
-            *_copied(multiply.i.payload, columns.o.payload),
+            self.activations.ready.eq(columns[0].take),
+            multiply[0].i.valid.eq(columns[-1].o.valid),
+            columns[-1].o.ready.eq(multiply[0].i.ready),
+            *_copied(multiply[0].i.payload, columns[-1].o.payload),
         ]
         if self.parameters.packs:
-            m.d.comb += multiply.i.payload.row_exponent.eq(sequencer.active.row_exponent)
-        wiring.connect(m, multiply.o, reduce.i)
-        wiring.connect(m, reduce.o, accumulate.i)
+            m.d.comb += multiply[0].i.payload.row_exponent.eq(sequencer.active.row_exponent)
+        wiring.connect(m, multiply[-1].o, reduce[0].i)
+        wiring.connect(m, reduce[-1].o, accumulate[0].i)
         # Only completed sums go on to rounding.
+        sums, rounds = accumulate[-1].o, round_[0].i
         m.d.comb += [
-            round_.i.valid.eq(accumulate.o.valid & accumulate.o.payload.emit),
-            accumulate.o.ready.eq(round_.i.ready | ~accumulate.o.payload.emit),
-            *_copied(round_.i.payload, accumulate.o.payload),
+            rounds.valid.eq(sums.valid & sums.payload.emit),
+            sums.ready.eq(rounds.ready | ~sums.payload.emit),
+            *_copied(rounds.payload, sums.payload),
         ]
         return stages
 
@@ -128,8 +139,13 @@ class Array(Block):
             several = None
             if self.parameters.lanes > 1:
                 kind = sequencer.beat.payload.kind
-                several = of_nibbles(kind)
                 m.d.comb += column.kind.eq(kind)
+                if takes_single(self.parameters):
+                    m.d.comb += column.single.eq(payload.values[number])
+                    if self.parameters.packs:
+                        m.d.comb += column.single_shift.eq(payload.shifts[number])
+                else:
+                    several = of_nibbles(kind)
             self._feed(m, number, column.values, payload.values, several)
             if self.parameters.packs:
                 self._feed(m, number, column.shifts, payload.shifts, several)
@@ -164,19 +180,17 @@ class Array(Block):
         self,
         m: Module,
         row: wiring.PureInterface,
-        stages: dict[str, StreamRegister],
+        stages: dict[str, list[StreamRegister]],
     ) -> None:
         """The stages' enables, and what goes with their beats."""
-        m.d.comb += [
-            row.multiply.eq(stages["multiply"].take),
-            row.reduce.eq(stages["reduce"].take),
-            row.accumulate.eq(stages["accumulate"].take),
-            row.round.eq(stages["round"].take),
-            row.first.eq(stages["reduce"].o.payload.clear),
-        ]
+        for name in ("multiply", "reduce", "accumulate", "round"):
+            takes = Cat(stage.take for stage in stages[name])
+            m.d.comb += getattr(row, name).eq(takes)
+        sums = [stage.i.payload for stage in stages["accumulate"]]
+        m.d.comb += row.first.eq(Cat(beat.clear for beat in sums))
         if self.parameters.tokens > 1:
-            m.d.comb += row.token.eq(stages["reduce"].o.payload.token)
-        beat = stages["columns"].o.payload
+            m.d.comb += row.token.eq(Cat(beat.token for beat in sums))
+        beat = stages["columns"][-1].o.payload
         if self.parameters.has_low_bits:
             m.d.comb += row.kind.eq(beat.kind)
         if self.parameters.word_beats > 1:

@@ -5,8 +5,9 @@ shifts, block floating point, and the triples that the multipliers select from. 
 docs/numerics.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
+from itertools import combinations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
@@ -19,6 +20,7 @@ from speq.layouts import (
     LOW_BITS,
     PAIR_BITS,
     SHIFT_BITS,
+    SPLIT_PIPELINE,
     Fp16,
     kind_layout,
     of_nibbles,
@@ -26,7 +28,7 @@ from speq.layouts import (
 )
 from speq.parameters import Parameters
 
-__all__ = ["Column"]
+__all__ = ["Column", "takes_single"]
 
 
 class Column(Block):
@@ -38,6 +40,9 @@ class Column(Block):
         VERIFY and MIDDLE use the first, QVERIFY the first two.
     shifts : L numbers of 4 bits
         Column shifts; only with packed words.
+    single, single_shift
+        In longer pipelines with several lanes: the one value of VERIFY and MIDDLE and its shift,
+        apart from the lanes', so that the mode is needed late.
     kind : struct
         Of the beat (:func:`speq.layouts.kind_layout`); only with more than one lane.
     enable : 1 bit
@@ -59,46 +64,58 @@ class Column(Block):
             ports["shifts"] = In(data.ArrayLayout(COLUMN_SHIFT_BITS, lanes))
         if lanes > 1:
             ports["kind"] = In(kind_layout(parameters))
+        if takes_single(parameters):
+            ports["single"] = In(Fp16)
+            if parameters.packs:
+                ports["single_shift"] = In(COLUMN_SHIFT_BITS)
         super().__init__(parameters, ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = [Fp16(self.values[lane]) for lane in range(self.parameters.lanes)]
-        exponents = [self._exponent(m, lane, value) for lane, value in enumerate(lanes)]
-        significands = [Cat(value.fraction, value.exponent.any()) for value in lanes]
+        shifts = self.shifts if self.parameters.packs else [0] * len(lanes)
+        exponents = [
+            self._exponent(m, f"exponent_{lane}", value, shifts[lane])
+            for lane, value in enumerate(lanes)
+        ]
+        significands = [_significand(value) for value in lanes]
+        single, single_exponent = lanes[0], exponents[0]
+        if takes_single(self.parameters):
+            single = Fp16(self.single)
+            shift = self.single_shift if self.parameters.packs else 0
+            single_exponent = self._exponent(m, "exponent_single", single, shift)
         if len(lanes) == 1:
             exponent, factors = exponents[0], significands
         else:
-            exponent, factors = self._align(m, exponents, significands)
+            shared, aligned = self._align(m, exponents, significands)
+            exponent = Mux(of_nibbles(self.kind), shared, single_exponent)
+            factors = self._factors(m, _significand(single), aligned)
 
         operand = Signal(operand_layout(self.parameters))
         for index, magnitude in enumerate(factors):
-            factor = operand.factors[f"brick_{index}"]
-            m.d.comb += [
-                factor.one.eq(magnitude),
-                factor.three.eq(magnitude + (magnitude << 1)),
-            ]
-        special = [value.exponent.all() for value in lanes]
-        nans = [s & v.fraction.any() for s, v in zip(special, lanes, strict=True)]
-        infinities = [s & ~v.fraction.any() for s, v in zip(special, lanes, strict=True)]
+            m.d.comb += operand.factors[f"brick_{index}"].one.eq(magnitude)
         m.d.comb += [
-            operand.signs.eq(self._per_lane([value.sign for value in lanes], repeat=True)),
-            operand.nans.eq(self._per_lane(nans)),
-            operand.infinities.eq(self._per_lane(infinities)),
-            operand.zero.eq(~significands[0].any()),
+            operand.signs.eq(self._per_lane(lanes, single, lambda value: value.sign, repeat=True)),
+            operand.nans.eq(self._per_lane(lanes, single, _is_nan)),
+            operand.infinities.eq(self._per_lane(lanes, single, _is_infinite)),
+            operand.zero.eq(~_significand(single).any()),
             operand.exponent.eq(exponent - 2),
         ]
         registered = Signal.like(operand, reset_less=True)
         with m.If(self.enable):
             m.d.sync += registered.eq(operand)
         m.d.comb += self.operand.eq(registered)
+        # A longer pipeline has time for the triples behind the register, where PEs have less to do.
+        late = self.parameters.pipeline >= SPLIT_PIPELINE
+        for index in range(len(factors)):
+            factor = (self.operand if late else operand).factors[f"brick_{index}"]
+            m.d.comb += factor.three.eq(factor.one + (factor.one << 1))
         return m
 
-    def _exponent(self, m: Module, lane: int, value: data.View) -> Value:
+    def _exponent(self, m: Module, name: str, value: data.View, shift: Value | int) -> Value:
         """Effective exponent plus column shift."""
-        exponent = Signal(SHIFT_BITS, name=f"exponent_{lane}")
+        exponent = Signal(SHIFT_BITS, name=name)
         effective = Cat(value.exponent[0] | ~value.exponent.any(), value.exponent[1:])
-        shift = self.shifts[lane] if self.parameters.packs else 0
         m.d.comb += exponent.eq(effective + shift)
         return exponent
 
@@ -112,11 +129,14 @@ class Column(Block):
     def _align(
         self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
-        """Exponent of the beat (in VERIFY the first lane's), and what each brick multiplies."""
+        """Exponent of the lanes' block, and their significands aligned to it."""
         pairs = [
             self._larger(m, a, b) for a, b in zip(exponents[::2], exponents[1::2], strict=True)
         ]
-        block = reduce(partial(self._larger, m), pairs)
+        if takes_single(self.parameters):
+            block = self._largest(m, exponents)
+        else:
+            block = reduce(partial(self._larger, m), pairs)
         shared = Mux(self._pairs, pairs[0], block) if self.parameters.lanes == 4 else block
         aligned = []
         for lane, (exponent, significand) in enumerate(zip(exponents, significands, strict=True)):
@@ -128,23 +148,32 @@ class Column(Block):
                 places.eq(Cat(Const(0, 2), significand) >> behind),
             ]
             aligned.append(places)
-        magnitudes = [_rounded(m, places, self.parameters.draft_bits) for places in aligned]
-        exponent = Mux(of_nibbles(self.kind), shared, exponents[0])
-        return exponent, self._factors(m, significands[0], aligned, magnitudes)
+        return shared, aligned
+
+    def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
+        """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""
+        places = range(len(exponents))
+        no_less = {(a, b): Signal(name=f"no_less_{a}_{b}") for a, b in combinations(places, 2)}
+        for (a, b), flag in no_less.items():
+            m.d.comb += flag.eq(exponents[a] >= exponents[b])
+        largest = Const(0, SHIFT_BITS)
+        for place in places:
+            wins = [
+                no_less[place, other] if place < other else ~no_less[other, place]
+                for other in places
+                if other != place
+            ]
+            largest = largest | (exponents[place] & Cat(*wins).all().replicate(SHIFT_BITS))
+        return largest
 
     def _larger(self, m: Module, a: Value, b: Value) -> Value:
         larger = Signal(SHIFT_BITS, name="larger")
         m.d.comb += larger.eq(Mux(b > a, b, a))
         return larger
 
-    def _factors(
-        self,
-        m: Module,
-        verify: Value,
-        aligned: Sequence[Value],
-        magnitudes: Sequence[Value],
-    ) -> list[Value]:
+    def _factors(self, m: Module, verify: Value, aligned: Sequence[Value]) -> list[Value]:
         """What each brick multiplies: parts of the significand, or the lanes' magnitudes."""
+        magnitudes = [_rounded(m, places, self.parameters.draft_bits) for places in aligned]
         halves = [verify[:LOW_BITS], verify[LOW_BITS:]]
         if self.parameters.lanes == 2:
             blocks = [part for magnitude in magnitudes for part in _halves(magnitude)]
@@ -159,19 +188,45 @@ class Column(Block):
             factors = [Mux(self._pairs, *both) for both in zip(parts, factors, strict=True)]
         return factors
 
-    def _per_lane(self, flags: Sequence[Value], *, repeat: bool = False) -> Value:
+    def _per_lane(
+        self,
+        values: Sequence[data.View],
+        single: data.View,
+        flag: Callable[[data.View], Value],
+        *,
+        repeat: bool = False,
+    ) -> Value:
         """One flag per lane.
 
-        VERIFY and MIDDLE: the first lane's, in every lane or in the first alone. A pair: each of
-        the two flags for the two lanes whose bricks it shares.
+        VERIFY and MIDDLE: that of their one value, in every lane or in the first alone. A pair:
+        each of the two flags for the two lanes whose bricks it shares.
         """
+        flags = [flag(value) for value in values]
         if len(flags) == 1:
             return flags[0]
-        rest = [flags[0] if repeat else Const(0, 1)] * (len(flags) - 1)
-        lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(flags[0], *rest))
+        first = flag(single)
+        rest = [first if repeat else Const(0, 1)] * (len(flags) - 1)
+        lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(first, *rest))
         if len(flags) == 4 and self.parameters.integers:
             lanes = Mux(self._pairs, Cat(*flags[:2], *flags[:2]), lanes)
         return lanes
+
+
+def takes_single(parameters: Parameters) -> bool:
+    """Whether a column is given the one value of VERIFY and MIDDLE apart from its lanes'."""
+    return parameters.lanes > 1 and parameters.pipeline >= SPLIT_PIPELINE
+
+
+def _significand(value: data.View) -> Value:
+    return Cat(value.fraction, value.exponent.any())
+
+
+def _is_nan(value: data.View) -> Value:
+    return value.exponent.all() & value.fraction.any()
+
+
+def _is_infinite(value: data.View) -> Value:
+    return value.exponent.all() & ~value.fraction.any()
 
 
 def _halves(magnitude: Value) -> tuple[Value, Value]:

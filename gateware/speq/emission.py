@@ -26,7 +26,6 @@ from speq.parameters import Parameters
 from speq.yosys import verilog_from_rtlil
 
 __all__ = [
-    "LATENCY",
     "Emission",
     "describe",
     "describe_streams",
@@ -36,15 +35,6 @@ __all__ = [
 ]
 
 SCHEMA = "speq-design/1"
-
-LATENCY = {
-    "columns": 1,
-    "multiply": 1,
-    "reduce": 1,
-    "accumulate": 1,
-    "round": 1,
-}
-"""Register stages from an accepted beat to its result, in cycles each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +140,7 @@ def describe(array: Array) -> dict[str, Any]:
         "top": module_name(array),
         "parameters": parameters.as_dict(),
         "derived": _derived(parameters),
-        "latency": LATENCY | {"total": sum(LATENCY.values())},
+        "latency": parameters.stages | {"total": sum(parameters.stages.values())},
         "streams": describe_streams(array),
         "modules": [module_name(block) for block in modules(array)],
     }

@@ -20,7 +20,7 @@ carry-save tree, so that the product leaves in two's complement without an incre
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -29,17 +29,18 @@ from speq.block import Block
 from speq.layouts import (
     BRICKS,
     LOW_BITS,
-    SIGNIFICAND_BITS,
+    PRODUCT_BITS,
+    PRODUCT_LOW_BITS,
     brick_bits,
     kind_layout,
     of_nibbles,
     operand_layout,
+    product_value,
 )
 from speq.parameters import Parameters
 
 __all__ = ["Multiplier", "block_place"]
 
-PRODUCT_BITS = 2 * SIGNIFICAND_BITS + 1
 VERIFY_PLACES = (0, LOW_BITS, LOW_BITS, 2 * LOW_BITS)
 PAIR_PLACES = (0, LOW_BITS, 0, LOW_BITS)
 
@@ -62,7 +63,7 @@ class Multiplier(Block):
         The brick's product is to be subtracted. In VERIFY all bits are the same.
     kind : struct
         Of the beat (:func:`speq.layouts.kind_layout`); only with more than one brick.
-    product : signed 23 bits
+    product : :func:`speq.layouts.product_value`
     """
 
     stem = "multiplier"
@@ -74,7 +75,7 @@ class Multiplier(Block):
             "weights": In(data.StructLayout({f"brick_{i}": w for i, (w, _) in enumerate(bricks)})),
             "factors": In(operand_layout(parameters)["factors"].shape),
             "negative": In(len(bricks)),
-            "product": Out(signed(PRODUCT_BITS)),
+            "product": Out(product_value(parameters)),
         }
         if len(bricks) > 1:
             ports["kind"] = In(kind_layout(parameters))
@@ -84,18 +85,38 @@ class Multiplier(Block):
         m = Module()
         if len(brick_bits(self.parameters)) == 1:
             rows, negative = self._brick_rows(m, 0), self.negative[0]
-            a, b = compress(m, rows, PRODUCT_BITS)
             flip = negative.replicate(PRODUCT_BITS)
-            m.d.comb += self.product.eq((a ^ flip) + (b ^ flip) + Cat(Const(0, 1), negative))
+            terms = [row ^ flip for row in compress(m, rows, PRODUCT_BITS)]
+            # Two inverted rows lack a one each, which together are one at bit 1.
+            terms.append(Cat(Const(0, 1), negative))
         else:
-            m.d.comb += self.product.eq(self._sum_of_bricks(m))
+            terms = list(self._rows_of_bricks(m))
+        if isinstance(self.product, data.View):
+            m.d.comb += self._half_added(m, terms)
+        else:
+            m.d.comb += self.product.eq(sum(terms[1:], terms[0]))
         return m
+
+    def _half_added(self, m: Module, terms: Sequence[Value]) -> list[object]:
+        """Assignments of a product whose top the row adds."""
+        if len(terms) > 2:
+            terms = compress(m, [(0, term) for term in terms], PRODUCT_BITS)
+        a, b = terms
+        low = Signal(PRODUCT_LOW_BITS + 1)
+        return [
+            low.eq(a[:PRODUCT_LOW_BITS] + b[:PRODUCT_LOW_BITS]),
+            self.product.low.eq(low),
+            self.product.carry.eq(low[-1]),
+            self.product.rows[0].eq(a[PRODUCT_LOW_BITS:]),
+            self.product.rows[1].eq(b[PRODUCT_LOW_BITS:]),
+        ]
 
     def _brick_rows(self, m: Module, index: int) -> list[tuple[int, Value]]:
         factor = self.factors[f"brick_{index}"]
         return digit_rows(m, self.weights[f"brick_{index}"], factor.one, factor.three)
 
-    def _sum_of_bricks(self, m: Module) -> Value:
+    def _rows_of_bricks(self, m: Module) -> tuple[Value, Value]:
+        """Two rows whose sum is that of all bricks, signs applied."""
         selects, places = self._places()
         terms: list[tuple[int, Value]] = []
         corrections = [0] * len(selects)
@@ -114,8 +135,7 @@ class Multiplier(Block):
                 corrections[kind] -= 1 << (bits + place)
         mask = (1 << PRODUCT_BITS) - 1
         constants = [Const(correction & mask, PRODUCT_BITS) for correction in corrections]
-        a, b = compress(m, [*terms, (0, choose(selects, constants))], PRODUCT_BITS)
-        return a + b
+        return compress(m, [*terms, (0, choose(selects, constants))], PRODUCT_BITS)
 
     def _places(self) -> tuple[list[Value], list[tuple[int, ...]]]:
         """Kinds of beats, of which one is selected, and the places of the bricks in each."""

@@ -60,6 +60,7 @@ WORD_BITS = 16
 DRAFTS_PER_WORD = 4
 MAX_DIMENSION = 256
 MAX_TOKENS = 64
+MAX_PIPELINE = 4
 BOUNDARY_BYTES = 4096
 """No AXI4 burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 MAX_BURST_BEATS = 256
@@ -98,6 +99,11 @@ class Parameters:
         Family of code tables wired into the decoders of the memory port (:data:`TABLE_NAMES`).
     result_format : str
         ``"fp32"`` or ``"fp16"``: format of an output element.
+    pipeline : int
+        Most register stages that a unit of a row is cut into (1..4). 1 adds and accumulates whole
+        numbers; from 2 on a row's sum stays in carry-save form, its accumulators are cut into as
+        many segments, each a stage later than the one below, and rounding takes two stages, from 3
+        on three. More stages allow a faster clock; results are the same.
     target : str
         What the design is meant for; a label carried into reports.
     clock_mhz : float
@@ -129,6 +135,7 @@ class Parameters:
     tokens: int = 8
     family: str = "fitted-4"
     result_format: str = "fp32"
+    pipeline: int = 1
     target: str = "generic"
     clock_mhz: float = 500.0
     address_bits: int = 40
@@ -151,6 +158,7 @@ class Parameters:
         check_int("tokens", self.tokens, 1, MAX_TOKENS)
         check_choice("family", self.family, TABLE_NAMES)
         check_choice("result_format", self.result_format, RESULT_FORMATS)
+        check_int("pipeline", self.pipeline, 1, MAX_PIPELINE)
         if not isinstance(self.target, str) or not self.target:
             raise ParameterError(
                 f"target is {self.target!r}, but must be a non-empty text: write what the design "
@@ -274,6 +282,18 @@ class Parameters:
     def activation_rows(self) -> int:
         """Beats of activations that each of the two buffers holds."""
         return self.activation_values // self.activations_per_beat
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Register stages from an accepted beat to its result, by unit, in the order they are."""
+        depth = self.pipeline
+        return {
+            "columns": 1,
+            "multiply": 1,
+            "reduce": 1,
+            "accumulate": depth,
+            "round": min(depth, 3),
+        }
 
     # Derived: cycles ---------------------------------------------------------------------------
 

@@ -8,13 +8,15 @@ overflow to infinity and underflow through subnormals.
 import dataclasses
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from speq.accumulate import ACCUMULATOR_BITS, accumulator_layout
+from speq.accumulate import accumulator_layout
 from speq.block import Block
 from speq.layouts import PAIR_BITS, ROW_EXPONENT_BITS, kind_layout
 from speq.multiply import block_place
 from speq.parameters import Parameters
+from speq.reduce import ACCUMULATOR_BITS
 
 __all__ = ["Round", "unit"]
 
@@ -66,8 +68,47 @@ def unit(parameters: Parameters, mode: str) -> int:
 FORMATS = {"fp32": _Format(fraction=23, exponent=8), "fp16": _Format(fraction=10, exponent=5)}
 
 
+STEPS = (64, 32, 16, 8, 4, 2, 1)
+"""Digits that are dropped at a time, if they are all copies of the sign."""
+
+_CUTS: dict[int, tuple[int, ...]] = {1: (), 2: (16,), 3: (16, 1)}
+"""Steps behind which registers stand, by number of stages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A sum on its way through normalisation.
+
+    Parameters
+    ----------
+    rest : Value
+        Digits from the top one down; in the end leading digit (the sign's opposite, unless
+        subnormal), fraction, and one bit to round on.
+    below : 1 bit
+        Any one among the digits below.
+    exponent : Value
+        FP16: biased exponent of the top bit. FP32: that before anything was dropped.
+    moves : tuple of Value
+        Steps that dropped digits, the smallest first; FP32 subtracts them at the end.
+    negative : 1 bit
+        The sign.
+    specials : View
+        :class:`speq.layouts.Specials`.
+    """
+
+    rest: Value
+    below: Value
+    exponent: Value
+    moves: tuple[Value, ...]
+    negative: Value
+    specials: data.View
+
+
 class Round(Block):
     """One output element, registered.
+
+    A pipelined row takes two stages, cut where 15 digits are left to drop, or three, with rounding
+    in one of its own.
 
     Members
     -------
@@ -77,8 +118,8 @@ class Round(Block):
         ``t + r[n]``; only with packed words.
     kind : struct
         Of the tile (:func:`speq.layouts.kind_layout`); not in FP16-only designs.
-    enable : 1 bit
-        Take a new result at the clock edge.
+    enable : P bits
+        Move each of the P stages' registers; the last takes a new result.
     value : 32 or 16 bits
         The result's pattern.
     """
@@ -88,7 +129,7 @@ class Round(Block):
     def __init__(self, parameters: Parameters) -> None:
         ports = {
             "total": In(accumulator_layout),
-            "enable": In(1),
+            "enable": In(parameters.stages["round"]),
             "value": Out(parameters.result_bits),
         }
         if parameters.packs:
@@ -101,19 +142,19 @@ class Round(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fmt = self._format
-        negative = self.total.value[-1]
-        kept, below, exponent = self._normalise(m, negative)
+        found = self._normalise(m)
+        negative, specials = found.negative, found.specials
 
         # A negative sum is inverted but not incremented: its magnitude goes on below bit 0 with
         # ones for ever. Nothing but ones below the kept bits is one more in their last place.
-        magnitude = kept ^ negative.replicate(len(kept))
+        magnitude = found.rest ^ negative.replicate(len(found.rest))
+        below = found.below
         carried = negative & ~below
         up = Mux(carried, magnitude[:2].any(), magnitude[0] & (below | magnitude[1]))
-        biased = Mux(magnitude[-1], exponent, 0)
-        packed = Signal(fmt.fraction + len(exponent))
+        biased = Mux(magnitude[-1], self._biased(found), 0)
+        packed = Signal(fmt.fraction + len(biased))
         m.d.comb += packed.eq(Cat(magnitude[1:-1], biased) + up)
 
-        specials = self.total.specials
         infinite = specials.positive_infinity | specials.negative_infinity
         nan = specials.nan | (specials.positive_infinity & specials.negative_infinity)
         if self.parameters.result_format == "fp16":
@@ -121,7 +162,7 @@ class Round(Block):
         else:
             overflow = Const(0, 1)
         value = Signal(len(self.value), reset_less=True)
-        with m.If(self.enable):
+        with m.If(self.enable[-1]):
             m.d.sync += value.eq(Cat(packed[: len(value) - 1], negative))
             with m.If(overflow):
                 m.d.sync += value.eq(Cat(Const(fmt.infinity, len(value) - 1), negative))
@@ -133,41 +174,66 @@ class Round(Block):
         m.d.comb += self.value.eq(value)
         return m
 
-    def _normalise(self, m: Module, negative: Value) -> tuple[Value, Value, Value]:
-        """Drop copies of the sign from the top, as far as the format's exponents reach down.
-
-        Returns
-        -------
-        kept : fraction + 2 bits
-            Leading digit (the sign's opposite, unless subnormal), fraction, one bit to round on.
-        below : 1 bit
-            Any one among the bits below.
-        exponent : Value
-            Biased exponent of the top bit.
-        """
-        keep = self._format.fraction + 2
-        exponent = self._top_exponent(m)
-        rest: Value = self.total.value[:-1]
-        below: list[Value] = []
-        moves: list[Value] = []
-        for step in (64, 32, 16, 8, 4, 2, 1):
-            top = rest[-step:]
-            move = Mux(negative, top.all(), ~top.any())
-            if self.parameters.result_format == "fp16":
+    def _normalise(self, m: Module) -> "_Found":
+        """Drop copies of the sign from the top, as far as the format's exponents reach down."""
+        fp16 = self.parameters.result_format == "fp16"
+        total = self.total
+        found = _Found(
+            total.value[:-1], Const(0, 1), self._top_exponent(m), (), total.value[-1],
+            total.specials,
+        )  # fmt: skip
+        cuts = _CUTS[self.parameters.stages["round"]]
+        for step in STEPS:
+            top = found.rest[-step:]
+            move = Mux(found.negative, top.all(), ~top.any())
+            exponent, moves = found.exponent, found.moves
+            if fp16:
                 # Stop at exponent 1: what then stays below a leading one is a subnormal.
                 move = move & (exponent > step)
-                lowered = Signal(signed(EXPONENT_BITS), name=f"exponent_{step}")
-                m.d.comb += lowered.eq(exponent - Mux(move, step, 0))
-                exponent = lowered
-            moves.insert(0, move)
-            shifted = Signal(len(rest), name=f"by_{step}")
-            m.d.comb += shifted.eq(Mux(move, Cat(Const(0, step), rest[: len(rest) - step]), rest))
-            excess = max(0, len(rest) - (keep + step - 1))
-            below.append(shifted[:excess].any())
-            rest = shifted[excess:]
-        if self.parameters.result_format == "fp32":
-            exponent = (exponent - Cat(*moves))[: self._format.exponent]
-        return rest, Cat(*below).any(), exponent
+                exponent = Signal(signed(EXPONENT_BITS), name=f"exponent_{step}")
+                m.d.comb += exponent.eq(found.exponent - Mux(move, step, 0))
+            else:
+                moves = (move, *moves)
+            rest, below = self._moved(m, found, step, move)
+            found = dataclasses.replace(
+                found, rest=rest, below=below, exponent=exponent, moves=moves
+            )
+            if step in cuts:
+                found = self._registered(m, found, cuts.index(step))
+        return found
+
+    def _moved(self, m: Module, found: "_Found", step: int, move: Value) -> tuple[Value, Value]:
+        """What is left of a sum after a step, and whether a one is below it."""
+        rest, keep = found.rest, self._format.fraction + 2
+        shifted = Signal(len(rest), name=f"by_{step}")
+        m.d.comb += shifted.eq(Mux(move, Cat(Const(0, step), rest[: len(rest) - step]), rest))
+        excess = max(0, len(rest) - (keep + step - 1))
+        return shifted[excess:], found.below | shifted[:excess].any()
+
+    def _registered(self, m: Module, found: "_Found", stage: int) -> "_Found":
+        """All that goes on, in registers that move with a stage."""
+
+        def register(name: str, value: Value) -> Signal:
+            held = Signal(Value.cast(value).shape(), name=f"{name}_{stage}", reset_less=True)
+            with m.If(self.enable[stage]):
+                m.d.sync += held.eq(value)
+            return held
+
+        specials = register("specials", found.specials.as_value())
+        return _Found(
+            register("rest", found.rest),
+            register("below", found.below),
+            register("exponent", found.exponent),
+            tuple(register("moved", Cat(*found.moves))) if found.moves else (),
+            register("negative", found.negative),
+            data.View(found.specials.shape(), specials),
+        )
+
+    def _biased(self, found: "_Found") -> Value:
+        """Biased exponent of the top bit that was kept."""
+        if self.parameters.result_format == "fp16":
+            return found.exponent
+        return (found.exponent - Cat(*found.moves))[: self._format.exponent]
 
     def _top_exponent(self, m: Module) -> Value:
         """Biased exponent of the accumulator's top magnitude bit."""

@@ -5,13 +5,13 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import Accumulate
+from speq.accumulate_segments import AccumulateSegments
 from speq.block import Block, place
 from speq.layouts import (
     ROW_EXPONENT_BITS,
     kind_layout,
     load_enables,
     operand_layout,
-    token_shape,
 )
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
@@ -27,7 +27,7 @@ def operands_layout(parameters: Parameters) -> data.ArrayLayout:
 
 
 class Row(Block):
-    """Multiply, reduce, accumulate, round: four register stages, moved by four enables.
+    """Multiply, reduce, accumulate, round: a register stage each, or several where pipelined.
 
     Members
     -------
@@ -43,10 +43,10 @@ class Row(Block):
         named anew in every row of the array.
     kind, part
         As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
-    multiply, reduce, accumulate, round : 1 bit each
+    multiply, reduce, accumulate, round : a bit for each stage
         Move that stage's register.
     first, token
-        As in :class:`speq.accumulate.Accumulate`.
+        As in the accumulator: :mod:`speq.accumulate`, :mod:`speq.accumulate_segments`.
     row_exponent, result_kind
         As in :class:`speq.round.Round`.
     value : 32 or 16 bits
@@ -58,9 +58,10 @@ class Row(Block):
     def __init__(self, parameters: Parameters) -> None:
         self.pe = ProcessingElement(parameters)
         self.reducer = Reduce(parameters)
-        self.accumulator = Accumulate(parameters)
+        pipelined = parameters.pipeline > 1
+        self.accumulator = (AccumulateSegments if pipelined else Accumulate)(parameters)
         self.rounder = Round(parameters)
-        columns = parameters.columns
+        columns, stages = parameters.columns, parameters.stages
         words = min(parameters.port_words, columns)
         offered = columns if parameters.has_low_bits else words
         ports = {
@@ -70,13 +71,13 @@ class Row(Block):
             "operands": In(operands_layout(parameters).size),
             "multiply": In(1),
             "reduce": In(1),
-            "accumulate": In(1),
-            "round": In(1),
-            "first": In(1),
+            "accumulate": In(stages["accumulate"]),
+            "round": In(stages["round"]),
+            "first": In(stages["accumulate"]),
             "value": Out(parameters.result_bits),
         }
         if parameters.tokens > 1:
-            ports["token"] = In(token_shape(parameters))
+            ports["token"] = In(self.accumulator.token.shape())
         if parameters.has_low_bits:
             kind = kind_layout(parameters)
             ports |= {"kind": In(kind), "result_kind": In(kind)}

@@ -106,14 +106,44 @@ DESIGNS: dict[str, Parameters] = {
             modes=("verify", "middle"),
             family="fitted-8",
         ),
+        Parameters(
+            name="pipe_2", rows=4, columns=4, port_words=2, tokens=3, modes=MODES, pipeline=2
+        ),
+        Parameters(
+            name="pipe_3",
+            rows=4,
+            columns=3,
+            port_words=1,
+            tokens=1,
+            modes=MODES,
+            draft_lanes=2,
+            result_format="fp16",
+            pipeline=3,
+        ),
+        Parameters(
+            name="pipe_4", rows=2, columns=8, port_words=4, tokens=5, modes=MODES, pipeline=4
+        ),
+        Parameters(
+            name="pipe_4_verify_only",
+            rows=3,
+            columns=4,
+            port_words=2,
+            tokens=2,
+            modes=("verify",),
+            result_format="fp16",
+            pipeline=4,
+        ),
     )
 }
 """Every number of lanes, both result formats, FP16-only designs, arrays that are not square or not
 powers of two, ports of one word, of part of a row, of one row, of two and of the whole tile, one
 token, one row, one PE; all modes with every number of lanes and every format of draft activations,
-QSpec's and MIDDLE by themselves."""
+QSpec's and MIDDLE by themselves; rows of two, three and four stages a unit."""
 
-COMPILED = ("all_2", "bfp8", "bfp12", "qspec", "qspec_1", "middle")
+COMPILED = (
+    *("all_2", "bfp8", "bfp12", "qspec", "qspec_1", "middle"),
+    *("pipe_2", "pipe_3", "pipe_4_verify_only"),
+)
 """Designs whose results are compared compiled alone, by ``test_array_soak``."""
 
 

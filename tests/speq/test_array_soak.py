@@ -22,10 +22,14 @@ JOBS = {
     "bfp8": 300,
     "qspec_1": 300,
     "middle": 300,
+    "pipe_2": 200,
+    "pipe_3": 300,
+    "pipe_4": 200,
+    "pipe_4_verify_only": 300,
 }
 """Random jobs by design; three rounds of them take some seconds."""
 
-SLOW = ("halves", "all_2", "all_1", "bfp12", "bfp8", "qspec_1", "middle")
+SLOW = ("halves", "all_2", "all_1", "bfp12", "bfp8", "qspec_1", "middle", "pipe_2")
 """What sets these apart is in the other designs, too."""
 
 

@@ -17,7 +17,7 @@ import pytest
 from array_designs import random_of
 
 from speq import emission
-from speq.emission import LATENCY, emit
+from speq.emission import emit
 from speq.parameters import MODES, PRESETS, Parameters
 from speq.yosys import YosysError, run_yosys
 from speq_sim.benches.compiled import Compiled
@@ -35,9 +35,10 @@ DESIGNS = {
     "wide_port": TINY.replace(rows=8, columns=3, port_words=6, draft_lanes=2),
     "all_modes": TINY.replace(modes=MODES),
     "qspec": TINY.replace(modes=("verify", "qdraft", "qverify"), draft_lanes=1),
+    "pipelined": TINY.replace(pipeline=4),
 }
 """Every number of lanes, both formats, one token and one table, a port of more than one row, all
-modes, and a design without packed words."""
+modes, a design without packed words, and the longest pipeline."""
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +100,15 @@ def instances_below(verilog, top):
 def test_each_module_is_emitted_once(design):
     top = design.files.top
     bodies = modules_of(design.verilog)
+    counts = design.side_car["latency"]
+    stages = {
+        f"{stage}_{number}" if counts[stage] > 1 else stage
+        for stage in STAGES
+        for number in range(counts[stage])
+    }
     assert set(bodies) == {
         *design.side_car["modules"],
-        *(f"{top}_stage_{stage}" for stage in STAGES),
+        *(f"{top}_stage_{stage}" for stage in stages),
     }
     assert len(design.side_car["modules"]) == len(set(design.side_car["modules"]))
     assert set(instances_below(design.verilog, top)) | {top} == set(bodies)
@@ -282,11 +289,14 @@ def test_the_side_car_restates_the_parameters(design):
         for key in ("load_cycles", "balance_tokens"):
             formula = derived["formulas"][key]
             assert eval(formula, {"__builtins__": {}}, values) == values[key]
-    assert tuple(LATENCY) == STAGES
-    assert side_car["latency"] == {**dict.fromkeys(STAGES, 1), "total": 5}
+    assert tuple(parameters.stages) == STAGES
+    latency = {**dict.fromkeys(STAGES, 1), "total": 5}
+    if parameters.pipeline == 4:
+        latency |= {"accumulate": 4, "round": 3, "total": 10}
+    assert side_car["latency"] == latency
 
 
-@pytest.mark.parametrize("name", ["lanes_1", "all_modes"])
+@pytest.mark.parametrize("name", ["lanes_1", "all_modes", "pipelined"])
 def test_latencies_are_those_of_a_simulation(name, emitted, tmp_path):
     design, parameters = emitted(name), DESIGNS[name]
     compiled = Compiled(design.files.verilog, design.files.side_car, tmp_path)

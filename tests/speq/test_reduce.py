@@ -4,7 +4,7 @@ import types
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Assume, Cat, Module, Signal, signed
+from amaranth.hdl import Assume, Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import In
 
 from speq import reduce
@@ -15,6 +15,14 @@ from speq.proof import Harness, Verdict, prove
 from speq_sim.proofs.mutation import mutated_module
 
 LARGEST_SHIFT = 58
+
+
+def whole(value: object) -> Value:
+    """A product as a number, also where its top is in two rows."""
+    if isinstance(value, Value):
+        return value
+    top = (value.rows[0] + value.rows[1] + value.carry)[: len(value.rows[0])]
+    return Cat(value.low, top).as_signed()
 
 
 class Products(Harness):
@@ -34,12 +42,13 @@ class Products(Harness):
         m.d.comb += [Assume(lane.shift <= LARGEST_SHIFT) for lane in lanes]
 
         seen = Signal()
-        total = Signal(signed(len(dut.total.value)))
+        found = self._total(m, dut)
+        total = Signal(found.shape())
         specials = Signal(Specials.as_shape().size)
         with m.If(self.enable):
             m.d.sync += [
                 seen.eq(1),
-                total.eq(sum(lane.value << lane.shift for lane in lanes)),
+                total.eq(sum(whole(lane.value) << lane.shift for lane in lanes)),
                 specials.eq(
                     Cat(
                         Cat(*(lane.specials[name] for lane in lanes)).any()
@@ -50,28 +59,41 @@ class Products(Harness):
         self.check(
             m,
             live & seen,
-            dut.total.value == total,
+            found == total,
             dut.total.specials.as_value() == specials,
         )
         return m
 
+    def _total(self, m: Module, dut: object) -> Signal:
+        """The sum, or what the accumulator makes of its two rows."""
+        if self.block.parameters.pipeline == 1:
+            total = Signal(signed(len(dut.total.value)))
+            m.d.comb += total.eq(dut.total.value)
+            return total
+        total = Signal(signed(reduce.ACCUMULATOR_BITS))
+        m.d.comb += total.eq(dut.total.rows[0] + dut.total.rows[1])
+        return total
 
-def _prove(columns: int, folder: Path, module: types.ModuleType = reduce) -> Verdict:
-    parameters = Parameters(name="proof", rows=4, columns=columns, port_words=1)
+
+def _prove(
+    columns: int, folder: Path, module: types.ModuleType = reduce, pipeline: int = 1
+) -> Verdict:
+    parameters = Parameters(name="proof", rows=4, columns=columns, port_words=1, pipeline=pipeline)
     block = module.Reduce(parameters)
     return prove(Products(block), folder, [block])
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
-def test_reduction_is_the_exact_sum(columns: int, tmp_path: Path) -> None:
-    assert _prove(columns, tmp_path).proved
+@pytest.mark.parametrize("pipeline", [1, 2, 3])
+def test_reduction_is_the_exact_sum(columns: int, pipeline: int, tmp_path: Path) -> None:
+    assert _prove(columns, tmp_path, pipeline=pipeline).proved
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         ("unsigned_sum[low:] - negatives", "unsigned_sum[low:]"),
-        ("for row in rows), Const", "for row in rows[:1]), Const"),
+        ("BITS - 1] for row in rows)", "BITS - 1] for row in rows[:1])"),
         ("for lane in lanes))", "for lane in lanes[:1]))"),
         ("[row[:low] for row in rows]", "[row[: low - 1] for row in rows]"),
         ("with m.If(self.enable):", "with m.If(1):"),
@@ -79,3 +101,19 @@ def test_reduction_is_the_exact_sum(columns: int, tmp_path: Path) -> None:
 )
 def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
     assert _prove(2, tmp_path, mutated_module("speq.reduce", old, new)).refuted
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "old", "new"),
+    [
+        (2, "signs.eq(-self._negatives(m, rows))", "signs.eq(self._negatives(m, rows))"),
+        (2, "*(row[:low] for row in rows)", "*(row[: low - 1] for row in rows)"),
+        (3, "+ value.carry", ""),
+        (3, "value.rows[0] + value.rows[1]", "value.rows[0] + value.rows[0]"),
+    ],
+)
+def test_the_proof_refutes_faults_of_pipelined_rows(
+    pipeline: int, old: str, new: str, tmp_path: Path
+) -> None:
+    faulty = mutated_module("speq.reduce", old, new)
+    assert _prove(2, tmp_path, faulty, pipeline).refuted

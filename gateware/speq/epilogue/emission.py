@@ -49,7 +49,7 @@ def describe(unit: ScaledArray) -> dict[str, Any]:
     array = emission.describe(unit.array)
     parameters = unit.parameters
     queue, groups = unit.serialiser.queue, unit.epilogue.groups
-    latency = emission.LATENCY | {
+    latency = parameters.stages | {
         "queue": QUEUE_LATENCY if queue else 0,
         "epilogue": LATENCY[groups],
     }

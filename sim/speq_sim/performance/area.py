@@ -208,8 +208,14 @@ class AreaModel:
         Raises
         ------
         ModelError
-            If a part of it was never measured: other modes, formats or code tables.
+            If a part of it was never measured: other modes, formats or code tables, a longer
+            pipeline.
         """
+        if parameters.pipeline > 1:
+            raise ModelError(
+                f"pipeline of design {parameters.name!r} is {parameters.pipeline}, but parts were "
+                f"measured at 1 alone: use 1, or synthesise the array (scripts/synth_area.py)"
+            )
         pairs = self._rows.get(variant_of(parameters))
         if not pairs:
             raise self._unmeasured("row", variant_of(parameters), parameters.name)

@@ -38,9 +38,8 @@ _BUFFER_CYCLES = 4
 """From a job in the queue to the first beat, without the packet: the load queue, from the last
 write to the player, the memory's register and that of the ordered beat."""
 
-_RESULT_CYCLES = 6
-"""From a token's last beat to the first beat of its result: five in the array, as
-docs/architecture.md says, and one in the FIFO."""
+_RESULT_CYCLES = 1
+"""Of a result in its FIFO, behind the stages of the array (:attr:`Parameters.stages`)."""
 
 _TURNS = 4
 """Of so many bursts of a VERIFY job one is of the draft plane: draft, low, middle, low. Its beats
@@ -157,8 +156,10 @@ def unit_cycles(
     waiting = max(0, tokens * shape.results - by_tiles)
     records = shape.records + (shape.output_tiles - 1) * shape.record_cycles
     tiles = shape.output_tiles * shape.tiles * shape.pace + (shape.output_tiles - 1) * waiting
-    drain = _RESULT_CYCLES + max(
-        shape.token_beats + tokens * shape.results, shape.compute + shape.results
+    drain = (
+        sum(p.stages.values())
+        + _RESULT_CYCLES
+        + max(shape.token_beats + tokens * shape.results, shape.compute + shape.results)
     )
     # The first tile is loaded before there is one to compute, the last has no other to load.
     fill = loaded - lead - shape.pace

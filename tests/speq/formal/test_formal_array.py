@@ -39,6 +39,7 @@ CONTROLS = {
     "both_modes": (DESIGN, 19),
     "verify_only": (VERIFY_ONLY.replace(port_words=2), 15),
     "verify_only_at_once": (VERIFY_ONLY.replace(port_words=4), 13),
+    "pipelined": (VERIFY_ONLY.replace(port_words=4, pipeline=2), 15),
 }
 """Designs, and the cycles looked at, one of them of reset: enough for up to five results, and for
 every stage to fill up. The designs load a tile in four, two and one cycles."""
@@ -57,7 +58,7 @@ class TagColumn(Column):
 
 
 class TagRow(Row):
-    """In place of a row: four registers that carry a tag of words and an activation's tag.
+    """In place of a row: as many registers, which carry a tag of words and an activation's tag.
 
     The first bit of the words' tag is held by the first PE, the others by the last, each in a
     nibble of its own. The result joins both tags with the row exponent that came at rounding.
@@ -76,16 +77,19 @@ class TagRow(Row):
         with m.If(self.swap):
             m.d.sync += working.eq(waiting)
         before: Value = Cat(working, self.operands[:TAG_BITS])
-        for enable in (self.multiply, self.reduce, self.accumulate):
+        for enable in Cat(self.multiply, self.reduce, self.accumulate):
             stage = Signal(2 * TAG_BITS)
             with m.If(enable):
                 m.d.sync += stage.eq(before)
             before = stage
-        value = Signal(3 * TAG_BITS)
         exponent = self.row_exponent[:TAG_BITS] if self.parameters.drafts else Const(0, 1)
-        with m.If(self.round):
-            m.d.sync += value.eq(Cat(before, exponent))
-        m.d.comb += self.value.eq(value)
+        before = Cat(before, exponent)
+        for enable in self.round:
+            value = Signal(3 * TAG_BITS)
+            with m.If(enable):
+                m.d.sync += value.eq(before)
+            before = value
+        m.d.comb += self.value.eq(before)
         return m
 
 
@@ -254,13 +258,16 @@ def test_valid_never_waits_for_ready(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('stages["round"].take', 'stages["accumulate"].take'),
-        ('stages["multiply"].take', 'stages["columns"].take'),
-        ("round_.i.ready | ~accumulate.o.payload.emit", "1"),
-        ("accumulate.o.valid & accumulate.o.payload.emit", "accumulate.o.valid"),
-        ("accumulate.o.valid & accumulate.o.payload.emit", "accumulate.o.payload.emit"),
+        ("for stage in stages[name])", 'for stage in stages["accumulate"])'),
+        ("for stage in stages[name])", 'for stage in stages["columns"])'),
+        ("rounds.ready | ~sums.payload.emit", "1"),
+        ("sums.valid & sums.payload.emit", "sums.valid"),
+        ("sums.valid & sums.payload.emit", "sums.payload.emit"),
         ("sequencer.active.row_exponent", "sequencer.loaded.payload.row_exponent"),
-        ("self.activations.ready.eq(columns.take)", "self.activations.ready.eq(columns.i.ready)"),
+        (
+            "self.activations.ready.eq(columns[0].take)",
+            "self.activations.ready.eq(columns[0].i.ready)",
+        ),
         ("m.d.comb += row.swap.eq", "m.d.sync += row.swap.eq"),
         ("m.d.comb += self.results.payload.token.eq", "m.d.sync += self.results.payload.token.eq"),
         ("self.results.payload.last.eq(stage.o.payload.last)", "self.results.payload.last.eq(1)"),

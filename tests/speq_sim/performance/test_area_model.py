@@ -262,3 +262,8 @@ def test_a_thousand_points_take_less_than_a_second() -> None:
     areas = [MODEL.area(point).transistors for point in points]
     assert time.process_time() - begun < 1.0
     assert len(areas) == 1000
+
+
+def test_pipelined_rows_were_not_measured() -> None:
+    with pytest.raises(ModelError, match="pipeline of design 'small' is 3, but parts were"):
+        MODEL.area(PRESETS["small"].replace(pipeline=3))

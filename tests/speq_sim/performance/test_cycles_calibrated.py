@@ -60,3 +60,19 @@ def test_jobs_in_a_row_take_the_cycles_of_their_sum(bench, name):
 def test_most_points_are_exact(bench):
     exact = sum(bench.measure([point]).cycles == predicted(point).total for point in POINTS)
     assert exact >= 0.8 * len(POINTS)
+
+
+PIPELINED = PRESETS["tiny"].replace(name="tiny_pipelined", modes=MODES, pipeline=4)
+
+
+def test_a_longer_pipeline_adds_its_stages_and_nothing_else(tmp_path):
+    bench = CycleBench(PIPELINED, tmp_path, tmp_path / "build", "-O0")
+    for mode in MODES:
+        found = bench.measure([CyclePoint(12, 70, mode, PIPELINED.tokens)], check=True)
+        short, long = (
+            unit_cycles(design, 12, 70, mode, PIPELINED.tokens)
+            for design in (PIPELINED.replace(pipeline=1), PIPELINED)
+        )
+        assert found.wrong == 0
+        assert long.total == short.total + 5
+        assert long.total == pytest.approx(found.cycles, rel=0.03)
