@@ -73,8 +73,8 @@ _MULTIPLY = (
     Mutant(
         "single_brick_lacks_its_one",
         "multiply.py",
-        "+ Cat(Const(0, 1), negative)",
-        "+ negative",
+        "terms.append(Cat(Const(0, 1), negative))",
+        "terms.append(negative)",
         "one",
     ),
     Mutant("radix_4_two_and_three", "arithmetic.py", "digit[1] & ~digit[0]", "digit[1]"),
@@ -98,8 +98,8 @@ _COLUMN = (
     Mutant(
         "column_shift_ignored",
         "column.py",
-        "self.shifts[lane] if self.parameters.packs else 0",
-        "0",
+        "self.shifts if self.parameters.packs else [0] * len(lanes)",
+        "[0] * len(lanes)",
     ),
     Mutant(
         "block_does_not_saturate",
@@ -114,13 +114,15 @@ _COLUMN = (
         "kept[1:]",
     ),
     Mutant("block_takes_the_least", "column.py", "Mux(b > a, b, a)", "Mux(b < a, b, a)"),
-    Mutant("verify_heeds_all_lanes", "column.py", "Cat(flags[0], *rest)", "Cat(*flags)"),
-    Mutant("zero_activation_missed", "column.py", "zero.eq(~significands[0].any())", "zero.eq(0)"),
+    Mutant("verify_heeds_all_lanes", "column.py", "Cat(first, *rest)", "Cat(*flags)"),
+    Mutant(
+        "zero_activation_missed", "column.py", "zero.eq(~_significand(single).any())", "zero.eq(0)"
+    ),
     Mutant(
         "triple_without_carry",
         "column.py",
-        "magnitude + (magnitude << 1)",
-        "magnitude | (magnitude << 1)",
+        "factor.one + (factor.one << 1)",
+        "factor.one | (factor.one << 1)",
     ),
     Mutant(
         "twelve_bits_do_not_round",
@@ -277,12 +279,17 @@ _PE = (
 _SUM = (
     Mutant("aligner_off_by_one", "reduce.py", "<< lane.shift)", "<< (lane.shift | 1))"),
     Mutant("aligner_top_bit_cut", "reduce.py", "<< lane.shift)", "<< lane.shift[:-1])"),
-    Mutant("sign_not_extended", "reduce.py", "lane.value <<", "lane.value.as_unsigned() <<"),
+    Mutant(
+        "sign_not_extended",
+        "reduce.py",
+        "self._whole(m, lane.value) <<",
+        "self._whole(m, lane.value).as_unsigned() <<",
+    ),
     Mutant(
         "second_sign_not_counted",
         "reduce.py",
-        "for row in rows), Const",
-        "for row in rows[:1]), Const",
+        "BITS - 1] for row in rows)",
+        "BITS - 1] for row in rows[:1])",
     ),
     Mutant("second_lane_specials", "reduce.py", "for lane in lanes))", "for lane in lanes[:1]))"),
     Mutant("accumulator_not_cleared", "accumulate.py", "m.If(~self.first)", "m.If(1)"),
@@ -303,14 +310,63 @@ _SUM = (
         "one_accumulator_for_all", "accumulate.py", "write.addr.eq(self.token)", "write.addr.eq(0)"
     ),
     Mutant("accumulates_in_stalls", "accumulate.py", "write.en.eq(self.enable)", "write.en.eq(1)"),
+    Mutant(
+        "carry_of_two_lost",
+        "accumulate_segments.py",
+        "Cat(total[bits:].any(), total[bits + 1])",
+        "Cat(total[bits:].any(), Const(0, 1))",
+        "piped",
+    ),
+    Mutant(
+        "segment_of_the_wrong_token",
+        "accumulate_segments.py",
+        "self.token.word_select(number, bits_for(tokens - 1))",
+        "self.token.word_select(0, bits_for(tokens - 1))",
+        "piped",
+    ),
+    Mutant(
+        "segment_not_cleared",
+        "accumulate_segments.py",
+        "(~self.first[number])",
+        "(~self.first[0])",
+        "piped",
+    ),
+    Mutant(
+        "carry_of_the_product_lost",
+        "reduce.py",
+        " + value.carry",
+        "",
+        "piped",
+    ),
+    Mutant(
+        "signs_of_rows_not_taken_off",
+        "reduce.py",
+        "signs.eq(-self._negatives(m, rows))",
+        "signs.eq(0)",
+        "piped",
+    ),
+    Mutant(
+        "sticky_of_the_first_stage_lost",
+        "round.py",
+        'register("below", found.below)',
+        "Const(0, 1)",
+        "piped",
+    ),
+    Mutant(
+        "smallest_exponent_for_the_largest",
+        "column.py",
+        "exponents[a] >= exponents[b]",
+        "exponents[a] <= exponents[b]",
+        "piped",
+    ),
 )
 
 _ROUND = (
     Mutant(
         "sticky_dropped",
         "round.py",
-        "below.append(shifted[:excess].any())",
-        "below.append(Const(0, 1))",
+        "found.below | shifted[:excess].any()",
+        "found.below",
     ),
     Mutant("ties_away", "round.py", "magnitude[0] & (below | magnitude[1])", "magnitude[0]"),
     Mutant("ties_to_odd", "round.py", "(below | magnitude[1])", "(below | ~magnitude[1])"),
@@ -332,7 +388,12 @@ _ROUND = (
         "> (1 << fmt.exponent) - 1",
         "two",
     ),
-    Mutant("subnormal_exponent", "round.py", "Mux(magnitude[-1], exponent, 0)", "exponent"),
+    Mutant(
+        "subnormal_exponent",
+        "round.py",
+        "Mux(magnitude[-1], self._biased(found), 0)",
+        "self._biased(found)",
+    ),
     Mutant("subnormal_stop", "round.py", "(exponent > step)", "(exponent >= step)", "two"),
     Mutant(
         "opposite_infinities",
@@ -633,14 +694,14 @@ _CONTROL = (
     Mutant(
         "sum_moves_with_the_product",
         "array.py",
-        'row.reduce.eq(stages["reduce"].take)',
-        'row.reduce.eq(stages["multiply"].take)',
+        "takes = Cat(stage.take for stage in stages[name])",
+        'takes = Cat(s.take for s in stages["multiply" if name == "reduce" else name])',
     ),
     Mutant(
         "result_moves_in_stalls",
         "array.py",
-        'row.round.eq(stages["round"].take)',
-        'row.round.eq(stages["round"].i.valid)',
+        "takes = Cat(stage.take for stage in stages[name])",
+        'takes = Cat(s.i.valid if name == "round" else s.take for s in stages[name])',
     ),
     Mutant(
         "mode_of_the_wrong_stage",
@@ -681,20 +742,20 @@ _CONTROL = (
     Mutant(
         "partial_sums_emitted",
         "array.py",
-        "accumulate.o.valid & accumulate.o.payload.emit",
-        "accumulate.o.valid",
+        "sums.valid & sums.payload.emit",
+        "sums.valid",
     ),
     Mutant(
         "clear_of_the_wrong_stage",
         "array.py",
-        'stages["reduce"].o.payload.clear',
-        'stages["multiply"].o.payload.clear',
+        "Cat(beat.clear for beat in sums)",
+        'stages["multiply"][0].o.payload.clear',
     ),
     Mutant(
         "token_of_the_wrong_stage",
         "array.py",
-        'stages["reduce"].o.payload.token',
-        'stages["accumulate"].o.payload.token',
+        "Cat(beat.token for beat in sums)",
+        'stages["accumulate"][0].o.payload.token',
     ),
     Mutant(
         "part_of_the_wrong_stage",

@@ -55,6 +55,9 @@ DESIGNS: dict[str, Parameters] = {
         ),
         Parameters(name="all_four", rows=4, columns=2, port_words=1, tokens=2, modes=MODES),
         Parameters(
+            name="piped", rows=4, columns=2, port_words=2, tokens=3, modes=MODES, pipeline=3
+        ),
+        Parameters(
             name="all_one",
             rows=8,
             columns=1,
