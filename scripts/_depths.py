@@ -8,7 +8,7 @@ from rich.table import Table
 from speq.parameters import MAX_PIPELINE, Parameters
 from speq.synthesis import Area
 
-__all__ = ["depth_figures", "depth_table", "depths"]
+__all__ = ["depth_figures", "depth_tables", "depths"]
 
 
 def depths(design: Parameters) -> dict[int, Parameters]:
@@ -48,29 +48,33 @@ def depth_figures(
     return figures
 
 
-def depth_table(figures: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row per depth."""
-    table = Table()
-    for heading in ("pipeline", "latency", "transistors", "ratio", "flip-flops"):
-        table.add_column(heading, justify="right")
+def depth_tables(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
+    """By title: a table of transistors, and one for each library; a row per depth."""
+    tables = {"transistors": _table("transistors", "ratio", "flip-flops")}
     for library in figures["1"]["libraries"]:
-        for heading in ("area", "ratio", "longest path, ps", "ratio"):
-            table.add_column(f"{library}: {heading}", justify="right")
+        tables[library] = _table("area", "ratio", "longest path, ps", "ratio")
     for depth, entry in figures.items():
-        cells = [
-            depth,
-            str(entry["latency"]),
+        first = [depth, str(entry["latency"])]
+        tables["transistors"].add_row(
+            *first,
             f"{entry['transistors']:,}",
             f"{entry['transistors_ratio']:.3f}",
             f"{entry['flip_flops']:,}",
-        ]
-        for each in entry["libraries"].values():
+        )
+        for library, each in entry["libraries"].items():
             delay, ratio = each["delay_ps"], each["delay_ratio"]
-            cells += [
+            tables[library].add_row(
+                *first,
                 f"{each['area']:,.0f}",
                 f"{each['area_ratio']:.3f}",
                 "-" if delay is None else f"{delay:,.0f}",
                 "-" if ratio is None else f"{ratio:.3f}",
-            ]
-        table.add_row(*cells)
+            )
+    return tables
+
+
+def _table(*headings: str) -> Table:
+    table = Table()
+    for heading in ("pipeline", "latency", *headings):
+        table.add_column(heading, justify="right")
     return table

@@ -23,7 +23,7 @@ from rich.table import Table
 
 import _cli
 from _ablation import ablation_figures, ablation_table
-from _depths import depth_figures, depth_table, depths
+from _depths import depth_figures, depth_tables, depths
 from speq.design_files import load
 from speq.emission import emit
 from speq.parameters import ParameterError, Parameters
@@ -187,10 +187,8 @@ def sweep_depths(options: argparse.Namespace, design: Parameters) -> None:
     _cli.write_json(options.json, record | {"depths": figures})
     if options.plot:
         plot_depths(options.plot, unit, figures)
-    print_table(
-        f"A {unit} of {design.name} by pipeline depth ({first.switches}; Yosys {first.yosys})",
-        depth_table(figures),
-    )
+    for title, table in depth_tables(figures).items():
+        print_table(f"A {unit} of {design.name}, {title} ({first.switches})", table)
 
 
 def other_design(options: argparse.Namespace, design: Parameters) -> Parameters | None:
