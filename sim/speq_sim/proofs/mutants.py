@@ -707,7 +707,7 @@ _CONTROL = (
         "mode_of_the_wrong_stage",
         "array.py",
         "row.kind.eq(beat.kind)",
-        'row.kind.eq(stages["multiply"].o.payload.kind)',
+        'row.kind.eq(stages["multiply"][0].o.payload.kind)',
     ),
     Mutant(
         "column_mode_a_beat_late",
@@ -719,13 +719,13 @@ _CONTROL = (
         "unit_of_the_wrong_stage",
         "array.py",
         "row.result_kind.eq(total.kind)",
-        'row.result_kind.eq(stages["reduce"].o.payload.kind)',
+        'row.result_kind.eq(stages["reduce"][0].o.payload.kind)',
     ),
     Mutant(
         "row_exponent_off_by_one_stage",
         "array.py",
         "total.row_exponent[number]",
-        'stages["reduce"].o.payload.row_exponent[number]',
+        'stages["reduce"][0].o.payload.row_exponent[number]',
     ),
     Mutant(
         "row_exponent_of_the_first_row",
@@ -761,7 +761,7 @@ _CONTROL = (
         "part_of_the_wrong_stage",
         "array.py",
         "row.part.eq(beat.part)",
-        'row.part.eq(stages["multiply"].o.payload.part)',
+        'row.part.eq(stages["multiply"][0].o.payload.part)',
         "two",
     ),
     Mutant(
