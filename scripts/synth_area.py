@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +144,7 @@ def ablate(options: argparse.Namespace, design: Parameters) -> None:
             "--per-lane and --unit"
         )
     variants = ablation(design)
-    libraries = find_libraries(options)
-    with tempfile.TemporaryDirectory(prefix="speq-") as name:
-        jobs = [
-            dataclasses.replace(
-                job_for(variant, None, Path(name) / variant.name, options, libraries), parts=False
-            )
-            for variant in variants.values()
-        ]
-        with _cli.progress(runs_of(jobs), "synthesis") as step:
-            areas = dict(zip(variants, measure_all(jobs, progress=step), strict=True))
+    areas = measured(options, variants, None)
     figures = ablation_figures(variants, areas)
     first = areas[VERIFY_ONLY]
     record = {"yosys": first.yosys, "switches": dataclasses.asdict(first.switches)}
@@ -170,16 +162,7 @@ def sweep_depths(options: argparse.Namespace, design: Parameters) -> None:
         )
     unit = options.unit or "row"
     designs = depths(design)
-    libraries = find_libraries(options)
-    with tempfile.TemporaryDirectory(prefix="speq-") as name:
-        jobs = [
-            dataclasses.replace(
-                job_for(point, unit, Path(name) / point.name, options, libraries), parts=False
-            )
-            for point in designs.values()
-        ]
-        with _cli.progress(runs_of(jobs), "synthesis") as step:
-            areas = dict(zip(designs, measure_all(jobs, progress=step), strict=True))
+    areas = measured(options, designs, unit)
     figures = depth_figures(designs, areas)
     first = areas[1]
     record = {"design": design.as_dict(), "unit": unit, "yosys": first.yosys}
@@ -189,6 +172,22 @@ def sweep_depths(options: argparse.Namespace, design: Parameters) -> None:
         plot_depths(options.plot, unit, figures)
     for title, table in depth_tables(figures).items():
         print_table(f"A {unit} of {design.name}, {title} ({first.switches})", table)
+
+
+def measured(
+    options: argparse.Namespace, designs: Mapping[Any, Parameters], unit: str | None
+) -> dict[Any, Area]:
+    """Areas of several designs by their labels, headline figures alone, all in one run."""
+    libraries = find_libraries(options)
+    with tempfile.TemporaryDirectory(prefix="speq-") as name:
+        jobs = [
+            dataclasses.replace(
+                job_for(design, unit, Path(name) / design.name, options, libraries), parts=False
+            )
+            for design in designs.values()
+        ]
+        with _cli.progress(runs_of(jobs), "synthesis") as step:
+            return dict(zip(designs, measure_all(jobs, progress=step), strict=True))
 
 
 def other_design(options: argparse.Namespace, design: Parameters) -> Parameters | None:
