@@ -98,7 +98,7 @@ def machine_of(options: argparse.Namespace) -> Machine:
     dram = find_dram(options.memory).scaled(options.stacks)
     design = load(options.design, _cli.parse_overrides(options.overrides))
     one = UnitEngine(design, 1, options.vector_lanes)
-    units = feedable(one, dram.bytes_per_second)
+    units = one.units_fed_by(dram.bytes_per_second)
     if options.units != "auto":
         units = whole("--units", options.units, "auto")
     return Machine(
@@ -113,11 +113,6 @@ def machine_of(options: argparse.Namespace) -> Machine:
 def energy_of(options: argparse.Namespace) -> Energy:
     """Energy of the chip's operations."""
     return PUBLIC if options.energy is None else Energy.from_json(options.energy)
-
-
-def feedable(engine: UnitEngine, bytes_per_second: float) -> int:
-    """Units whose weight ports take all that a memory gives, at least one."""
-    return max(1, -int(-bytes_per_second // engine.port_bytes_per_second))
 
 
 def acceptance_of(text: str) -> float:

@@ -19,7 +19,6 @@ from _performance import (
     add_machine_options,
     add_model_options,
     energy_of,
-    feedable,
     machine_of,
     setting_of,
 )
@@ -124,7 +123,7 @@ def show(options: argparse.Namespace, predictions: list[Prediction], machine: Ma
             f"{1e3 * each.energy.joules:,.1f}",
         )
     _cli.console.print(table)
-    more = feedable(engine, dram.bytes_per_second)
+    more = engine.units_fed_by(dram.bytes_per_second)
     if more > engine.units:
         _cli.console.print(
             f"The memory could feed {more} such units: --units {more}, or --units auto",

@@ -83,6 +83,11 @@ class UnitEngine:
         """What all weight ports take together."""
         return self.units * self.design.bus_bytes * self.clock_hz
 
+    def units_fed_by(self, bytes_per_second: float) -> int:
+        """Units whose weight ports take all that a memory gives, at least one."""
+        one = self.design.bus_bytes * self.clock_hz
+        return max(1, math.ceil(bytes_per_second / one))
+
     def product(self, product: Product) -> Work:
         """Jobs of the accelerator: :func:`speq_sim.performance.unit_cycles.unit_cycles`."""
         check_form(product.form, tuple(FORMS), f"design {self.design.name!r}")

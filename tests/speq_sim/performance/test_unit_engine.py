@@ -112,6 +112,10 @@ def test_lanes_and_rates():
     assert UnitEngine(ALL, 3, lanes=5).vector_lanes == 5
     assert UnitEngine(ALL, 3).port_bytes_per_second == 3 * 16 * 500e6
     assert UnitEngine(ALL, 3).name == "3 x all"
+    # Of one unit's port, however many there are: 8 GB/s.
+    for units in (1, 3):
+        fed = [UnitEngine(ALL, units).units_fed_by(rate * 1e9) for rate in (1, 8, 20)]
+        assert fed == [1, 1, 3]
 
 
 def test_refusals():

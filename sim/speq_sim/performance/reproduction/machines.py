@@ -1,7 +1,6 @@
 """The machines that headlines are asked of: our array on named memories."""
 
 import dataclasses
-import math
 
 from speq.parameters import PRESETS, Parameters
 from speq_sim.performance.dram import Dram
@@ -68,7 +67,7 @@ class PlacedPlanes:
 def fed_units(design: Parameters, dram: Dram) -> int:
     """Units side by side whose weight ports take all that a memory gives, at least one."""
     one = UnitEngine(design)
-    return max(1, math.ceil(dram.bytes_per_second / one.port_bytes_per_second))
+    return one.units_fed_by(dram.bytes_per_second)
 
 
 def on_memory(
