@@ -10,10 +10,10 @@
 
     rows:  multiply --> reduce --> accumulate --> round
 
-Five register stages, or more where the units of a row are pipelined. The control of a stage is
-one :class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
-move with it. When results are not taken, the stages fill up and stop one after the other; nothing
-is lost and no result depends on it.
+Five register stages, or more where the units of a row are pipelined, or made for an FPGA
+(:mod:`speq.dsp`). The control of a stage is one :class:`speq.streams.StreamRegister` for the whole
+array; the data registers in columns and rows move with it. When results are not taken, the stages
+fill up and stop one after the other; nothing is lost and no result depends on it.
 """
 
 from itertools import pairwise
@@ -24,6 +24,8 @@ from amaranth.lib.wiring import In, Out
 
 from speq.block import Block, place
 from speq.column import Column, takes_single
+from speq.dsp.column import DspColumn
+from speq.dsp.prepare import Prepare
 from speq.layouts import (
     activation_stream,
     beat_layout,
@@ -58,7 +60,7 @@ class Array(Block):
     def __init__(self, parameters: Parameters) -> None:
         self.loader = Loader(parameters)
         self.sequencer = Sequencer(parameters)
-        self.column = Column(parameters)
+        self.column = (DspColumn if parameters.in_dsp else Column)(parameters)
         self.row = Row(parameters)
         ports = {
             "tiles": In(tile_stream(parameters)),
@@ -66,7 +68,11 @@ class Array(Block):
             "activations": In(activation_stream(parameters)),
             "results": Out(result_stream(parameters)),
         }
-        super().__init__(parameters, ports, self.loader, self.sequencer, self.column, self.row)
+        parts: list[Block] = [self.loader, self.sequencer, self.column, self.row]
+        if parameters.in_dsp:
+            self.prepare = Prepare(parameters)
+            parts.append(self.prepare)
+        super().__init__(parameters, ports, *parts)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -77,7 +83,7 @@ class Array(Block):
         wiring.connect(m, loader.loaded, sequencer.loaded)
 
         stages = self._stages(m, sequencer)
-        operands = self._columns(m, sequencer, stages["columns"][0])
+        operands = self._columns(m, sequencer, stages)
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, loader)
@@ -99,19 +105,29 @@ class Array(Block):
         beat, stage = beat_layout(self.parameters), stage_layout(self.parameters)
         stages: dict[str, list[StreamRegister]] = {}
         for name, count in self.parameters.stages.items():
-            shape = beat if name in ("columns", "round") else stage
+            # Nothing of the tile is known yet where activations are prepared.
+            shape = 0 if name == "prepare" else beat if name in ("columns", "round") else stage
             stages[name] = [StreamRegister(shape) for _ in range(count)]
             for number, register in enumerate(stages[name]):
                 suffix = f"_{number}" if count > 1 else ""
                 m.submodules[f"stage_{name}{suffix}"] = register
             for before, after in pairwise(stages[name]):
                 wiring.connect(m, before.o, after.i)
-        columns, multiply, reduce, accumulate, round_ = stages.values()
+        names = ("columns", "multiply", "reduce", "accumulate", "round")
+        columns, multiply, reduce, accumulate, round_ = (stages[name] for name in names)
 
         wiring.connect(m, sequencer.beat, columns[0].i)
+        arriving = self.activations
+        if "prepare" in stages:
+            prepare = stages["prepare"][0]
+            arriving = prepare.o
+            m.d.comb += [
+                prepare.i.valid.eq(self.activations.valid),
+                self.activations.ready.eq(prepare.i.ready),
+            ]
         m.d.comb += [
-            sequencer.activations_valid.eq(self.activations.valid),
-            self.activations.ready.eq(columns[0].take),
+            sequencer.activations_valid.eq(arriving.valid),
+            arriving.ready.eq(columns[0].take),
             multiply[0].i.valid.eq(columns[-1].o.valid),
             columns[-1].o.ready.eq(multiply[0].i.ready),
             *_copied(multiply[0].i.payload, columns[-1].o.payload),
@@ -129,30 +145,47 @@ class Array(Block):
         ]
         return stages
 
-    def _columns(self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister) -> Signal:
+    def _columns(
+        self,
+        m: Module,
+        sequencer: wiring.PureInterface,
+        stages: dict[str, list[StreamRegister]],
+    ) -> Signal:
         """Give each column its activations; returns the operands of all, side by side."""
-        payload = self.activations.payload
         operands = []
         for number in range(self.parameters.columns):
-            column = place(m, f"column_{number}", self.column)
-            m.d.comb += column.enable.eq(stage.take)
-            several = None
+            column = first = place(m, f"column_{number}", self.column)
+            m.d.comb += column.enable.eq(Cat(stage.take for stage in stages["columns"]))
+            kind = None
             if self.parameters.lanes > 1:
                 kind = sequencer.beat.payload.kind
                 m.d.comb += column.kind.eq(kind)
-                if takes_single(self.parameters):
-                    m.d.comb += column.single.eq(payload.values[number])
-                    if self.parameters.packs:
-                        m.d.comb += column.single_shift.eq(payload.shifts[number])
-                else:
-                    several = of_nibbles(kind)
-            self._feed(m, number, column.values, payload.values, several)
-            if self.parameters.packs:
-                self._feed(m, number, column.shifts, payload.shifts, several)
+            if "prepare" in stages:
+                first = place(m, f"prepare_{number}", self.prepare)
+                m.d.comb += [
+                    first.enable.eq(stages["prepare"][0].take),
+                    column.prepared.eq(first.prepared),
+                ]
+            self._activations(m, number, first, kind)
             operands.append(column.operand)
         joined = Signal(self.row.operands.shape(), name="operands")
         m.d.comb += joined.eq(Cat(*operands))
         return joined
+
+    def _activations(
+        self, m: Module, number: int, column: wiring.PureInterface, kind: data.View | None
+    ) -> None:
+        """Values of a beat, and their shifts, for one column."""
+        payload, several = self.activations.payload, None
+        if takes_single(self.parameters):
+            m.d.comb += column.single.eq(payload.values[number])
+            if self.parameters.packs:
+                m.d.comb += column.single_shift.eq(payload.shifts[number])
+        elif kind is not None:
+            several = of_nibbles(kind)
+        self._feed(m, number, column.values, payload.values, several)
+        if self.parameters.packs:
+            self._feed(m, number, column.shifts, payload.shifts, several)
 
     def _feed(
         self, m: Module, number: int, lanes: data.View, elements: data.View, several: Value | None

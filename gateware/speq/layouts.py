@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Value, signed, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.utils import bits_for
 
+from speq.dsp.layouts import SIGNIFICAND_BITS, dsp_factors
 from speq.parameters import DRAFTS_PER_WORD, WORD_BITS, Parameters
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",
     "SIGNIFICAND_BITS",
-    "SPLIT_PIPELINE",
     "DraftWeight",
     "Fp16",
     "MiddleWeight",
@@ -44,7 +44,6 @@ __all__ = [
     "word_buses",
 ]
 
-SIGNIFICAND_BITS = 11
 LOW_BITS = 6
 """Low part of a significand that is cut in two for the bricks."""
 BRICKS = 4
@@ -55,9 +54,6 @@ so either brick of such a pair takes its weight from one of two nibbles."""
 PRODUCT_BITS = 2 * SIGNIFICAND_BITS + 1
 PRODUCT_LOW_BITS = 8
 """Of a product, those that the multiplier adds where its row adds the rest."""
-SPLIT_PIPELINE = 3
-"""Least pipeline in which a product's work is spread anew: triples of activations are made behind
-the columns' registers, and its last addition is shared with the row."""
 PAIR_BITS = 2 * LOW_BITS
 """Magnitude of an activation of QVERIFY with more than one lane, in blocks of two."""
 SHIFT_BITS = 6
@@ -169,7 +165,8 @@ def operand_layout(parameters: Parameters) -> data.StructLayout:
     Members
     -------
     factors : one struct per brick
-        ``one``, the activation's magnitude bits for that brick, and ``three``, three times that.
+        ``one``, the activation's magnitude bits for that brick, and ``three``, three times that; or
+        one struct per DSP block (:func:`speq.dsp.layouts.dsp_factors`).
     signs, nans, infinities : L bits
         Of the activation in each lane (VERIFY and MIDDLE: of the only one, in every lane; QVERIFY
         with four lanes: of the pair's, twice).
@@ -181,17 +178,21 @@ def operand_layout(parameters: Parameters) -> data.StructLayout:
     lanes = parameters.lanes
     return data.StructLayout(
         {
-            "factors": data.StructLayout(
-                {
-                    f"brick_{index}": data.StructLayout({"one": bits, "three": bits + 2})
-                    for index, (_, bits) in enumerate(brick_bits(parameters))
-                }
-            ),
+            "factors": dsp_factors(parameters) if parameters.in_dsp else _bricks(parameters),
             "signs": lanes,
             "nans": lanes,
             "infinities": lanes,
             "zero": 1,
             "exponent": SHIFT_BITS,
+        }
+    )
+
+
+def _bricks(parameters: Parameters) -> data.StructLayout:
+    return data.StructLayout(
+        {
+            f"brick_{index}": data.StructLayout({"one": bits, "three": bits + 2})
+            for index, (_, bits) in enumerate(brick_bits(parameters))
         }
     )
 
@@ -208,7 +209,7 @@ def product_value(parameters: Parameters) -> object:
     rows : two numbers
         Their sum, with the carry and modulo their width, is the rest in two's complement.
     """
-    if parameters.pipeline < SPLIT_PIPELINE:
+    if not parameters.splits_products:
         return signed(PRODUCT_BITS)
     rows = data.ArrayLayout(PRODUCT_BITS - PRODUCT_LOW_BITS, 2)
     return data.StructLayout({"low": PRODUCT_LOW_BITS, "carry": 1, "rows": rows})

@@ -47,7 +47,8 @@ PAIR_PLACES = (0, LOW_BITS, 0, LOW_BITS)
 
 def block_place(parameters: Parameters) -> int:
     """Bit 0 of a product of four lanes: as in VERIFY if it fits, which spares multiplexers."""
-    return LOW_BITS if parameters.lanes == 4 and parameters.draft_bits < 2 * LOW_BITS else 0
+    short = parameters.lanes == 4 and parameters.draft_bits < 2 * LOW_BITS
+    return LOW_BITS if short and not parameters.in_dsp else 0
 
 
 class Multiplier(Block):

@@ -5,6 +5,7 @@ from typing import Any
 __all__ = [
     "ParameterError",
     "check_choice",
+    "check_dsp",
     "check_int",
     "check_name",
     "check_port",
@@ -67,6 +68,21 @@ def check_quarters(load_cycles: int) -> None:
             f"rows * columns / port_words is {load_cycles}, but must be a multiple of 4 in a "
             f'design with modes beyond "verify", whose transfers each bring a quarter of four '
             f"times as many words: raise rows or lower port_words"
+        )
+
+
+def check_dsp(pipeline: int, deepest: int, lanes: int, activation_format: str) -> None:
+    """Refuse what the units for FPGAs cannot be built with."""
+    if pipeline != deepest:
+        raise ParameterError(
+            f'pipeline is {pipeline}, but target "fpga" has stages of its own: set pipeline to '
+            f"{deepest}, or choose another target"
+        )
+    if lanes == 4 and activation_format != "bfp6":
+        raise ParameterError(
+            f'draft_activations is {activation_format!r}, but with target "fpga" and four lanes a '
+            f'DSP block adds two products of 6-bit magnitudes: use "bfp6", fewer draft_lanes, or '
+            f"another target"
         )
 
 

@@ -26,6 +26,7 @@ from speq.modes import (
 from speq.parameter_checks import (
     ParameterError,
     check_choice,
+    check_dsp,
     check_int,
     check_name,
     check_port,
@@ -61,6 +62,11 @@ DRAFTS_PER_WORD = 4
 MAX_DIMENSION = 256
 MAX_TOKENS = 64
 MAX_PIPELINE = 4
+SPLIT_PIPELINE = 3
+"""Least pipeline in which a product's work is spread anew: triples of activations are made behind
+the columns' registers, and its last addition is shared with the row."""
+FPGA = "fpga"
+"""Target whose products are made in DSP blocks and whose sums run on carry chains."""
 BOUNDARY_BYTES = 4096
 """No AXI4 burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 MAX_BURST_BEATS = 256
@@ -105,7 +111,10 @@ class Parameters:
         many segments, each a stage later than the one below, and rounding takes two stages, from 3
         on three. More stages allow a faster clock; results are the same.
     target : str
-        What the design is meant for; a label carried into reports.
+        What the design is meant for. ``"fpga"`` makes products in DSP blocks and sums on carry
+        chains (:mod:`speq.dsp`), with the stages that these want; it takes ``pipeline = 4`` and,
+        with four lanes, ``draft_activations = "bfp6"``. Any other text is a label carried into
+        reports.
     clock_mhz : float
         Clock the design is meant for; carried into constraints and reports.
     address_bits : int
@@ -164,6 +173,8 @@ class Parameters:
                 f"target is {self.target!r}, but must be a non-empty text: write what the design "
                 f'is meant for, such as "generic"'
             )
+        if self.in_dsp:
+            check_dsp(self.pipeline, MAX_PIPELINE, self.lanes, self.activation_format)
         if not is_number(self.clock_mhz) or not 0 < self.clock_mhz < 100_000:
             raise ParameterError(
                 f"clock_mhz is {self.clock_mhz!r}, but must be a number of megahertz above 0 and "
@@ -221,6 +232,21 @@ class Parameters:
     def draft_bits(self) -> int:
         """Magnitude bits of a draft activation; its block is L activations."""
         return ACTIVATION_FORMATS[self.draft_lanes][self.activation_format]
+
+    @property
+    def in_dsp(self) -> bool:
+        """Whether products are made in DSP blocks and sums on carry chains."""
+        return self.target == FPGA
+
+    @property
+    def carry_saves(self) -> bool:
+        """Whether a row's sum stays in carry-save form, for accumulators in segments."""
+        return self.pipeline > 1 and not self.in_dsp
+
+    @property
+    def splits_products(self) -> bool:
+        """Whether a product's last addition is left to its row."""
+        return self.pipeline >= SPLIT_PIPELINE and not self.in_dsp
 
     @property
     def word_beats(self) -> int:
@@ -287,6 +313,16 @@ class Parameters:
     def stages(self) -> dict[str, int]:
         """Register stages from an accepted beat to its result, by unit, in the order they are."""
         depth = self.pipeline
+        if self.in_dsp:
+            levels = (self.columns - 1).bit_length()
+            return {
+                "prepare": 1,
+                "columns": 1,
+                "multiply": 3,
+                "reduce": 1 + levels,
+                "accumulate": 1,
+                "round": 5,
+            }
         return {
             "columns": 1,
             "multiply": 1,

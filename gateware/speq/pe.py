@@ -53,22 +53,23 @@ class ProcessingElement(Block):
         Of the beat (:func:`speq.layouts.kind_layout`); not in FP16-only designs.
     part : 1 or 2 bits
         Which weights of the word meet this beat; only where a mode takes several beats.
-    enable : 1 bit
-        Take a new product at the clock edge.
+    enable : a bit for each stage
+        Move that stage's register; the last takes a new product.
     product : struct
         Registered :func:`speq.layouts.product_layout`. Its shift is 0..58.
     """
 
     stem = "pe"
+    _multiplier: type[Block] = Multiplier
 
     def __init__(self, parameters: Parameters) -> None:
-        self.multiplier = Multiplier(parameters)
+        self.multiplier = self._multiplier(parameters)
         ports = {
             "word": In(WORD_BITS),
             "load": In(load_enables(parameters)),
             "swap": In(1),
             "operand": In(operand_layout(parameters)),
-            "enable": In(1),
+            "enable": In(parameters.stages["multiply"]),
             "product": Out(product_layout(parameters)),
         }
         if parameters.has_low_bits:
@@ -94,6 +95,11 @@ class ProcessingElement(Block):
         exact = Fp16(self._as_fp16(m, working, drafts))
         if self.parameters.lanes == 1:
             drafts = []
+        m.d.comb += self.product.eq(self._product(m, exact, drafts))
+        return m
+
+    def _product(self, m: Module, exact: data.View, drafts: Sequence[data.View]) -> Value:
+        """The product register, and the multiplier in front of it."""
         signs = self._signs(exact, drafts)
         multiplier = place(m, "multiplier", self.multiplier)
         m.d.comb += [
@@ -112,8 +118,7 @@ class ProcessingElement(Block):
                 product.shift.eq(self._shift(exact)),
                 product.specials.eq(self._specials(exact, drafts, signs)),
             ]
-        m.d.comb += self.product.eq(product)
-        return m
+        return product
 
     # Weights -----------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from speq.block import Block
 from speq.layouts import PRODUCT_BITS, PRODUCT_LOW_BITS, Specials, product_layout
 from speq.parameters import Parameters
 
-__all__ = ["ACCUMULATOR_BITS", "Reduce", "sum_layout"]
+__all__ = ["ACCUMULATOR_BITS", "FIELD_BITS", "Reduce", "sum_layout"]
 
 ACCUMULATOR_BITS = 97
 """The 80-bit field of a product, 16 bits of headroom for 65,536 products, and a sign."""
@@ -40,7 +40,7 @@ def sum_layout(parameters: Parameters) -> data.StructLayout:
         Their sum modulo ``2**97`` is the sum; if the row is pipelined.
     specials : Specials
     """
-    if parameters.pipeline > 1:
+    if parameters.carry_saves:
         rows = data.ArrayLayout(ACCUMULATOR_BITS, 2)
         return data.StructLayout({"rows": rows, "specials": Specials})
     bits = FIELD_BITS + ceil_log2(parameters.columns)
@@ -79,7 +79,7 @@ class Reduce(Block):
             rows.append(aligned)
         total = Signal(sum_layout(self.parameters), reset_less=True)
         with m.If(self.enable):
-            if self.parameters.pipeline > 1:
+            if self.parameters.carry_saves:
                 m.d.sync += total.rows.eq(Cat(self._carry_save(m, rows)))
             else:
                 m.d.sync += total.value.eq(self._sum(m, rows))

@@ -71,7 +71,7 @@ FORMATS = {"fp32": _Format(fraction=23, exponent=8), "fp16": _Format(fraction=10
 STEPS = (64, 32, 16, 8, 4, 2, 1)
 """Digits that are dropped at a time, if they are all copies of the sign."""
 
-_CUTS: dict[int, tuple[int, ...]] = {1: (), 2: (16,), 3: (16, 1)}
+_CUTS: dict[int, tuple[int, ...]] = {1: (), 2: (16,), 3: (16, 1), 5: (64, 32, 8, 1)}
 """Steps behind which registers stand, by number of stages."""
 
 
@@ -108,7 +108,7 @@ class Round(Block):
     """One output element, registered.
 
     A pipelined row takes two stages, cut where 15 digits are left to drop, or three, with rounding
-    in one of its own.
+    in one of its own; an FPGA's takes five.
 
     Members
     -------

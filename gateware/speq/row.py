@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from speq.accumulate import Accumulate
 from speq.accumulate_segments import AccumulateSegments
 from speq.block import Block, place
+from speq.dsp.pe import DspProcessingElement
+from speq.dsp.reduce import ChainReduce
 from speq.layouts import (
     ROW_EXPONENT_BITS,
     kind_layout,
@@ -56,10 +58,10 @@ class Row(Block):
     stem = "row"
 
     def __init__(self, parameters: Parameters) -> None:
-        self.pe = ProcessingElement(parameters)
-        self.reducer = Reduce(parameters)
-        pipelined = parameters.pipeline > 1
-        self.accumulator = (AccumulateSegments if pipelined else Accumulate)(parameters)
+        self.pe = (DspProcessingElement if parameters.in_dsp else ProcessingElement)(parameters)
+        self.reducer = (ChainReduce if parameters.in_dsp else Reduce)(parameters)
+        segments = parameters.carry_saves
+        self.accumulator = (AccumulateSegments if segments else Accumulate)(parameters)
         self.rounder = Round(parameters)
         columns, stages = parameters.columns, parameters.stages
         words = min(parameters.port_words, columns)
@@ -69,8 +71,8 @@ class Row(Block):
             "load": In(columns // words * load_enables(parameters)),
             "swap": In(1),
             "operands": In(operands_layout(parameters).size),
-            "multiply": In(1),
-            "reduce": In(1),
+            "multiply": In(stages["multiply"]),
+            "reduce": In(stages["reduce"]),
             "accumulate": In(stages["accumulate"]),
             "round": In(stages["round"]),
             "first": In(stages["accumulate"]),

@@ -133,16 +133,62 @@ DESIGNS: dict[str, Parameters] = {
             result_format="fp16",
             pipeline=4,
         ),
+        Parameters(
+            name="dsp_4",
+            rows=4,
+            columns=5,
+            port_words=5,
+            tokens=3,
+            modes=MODES,
+            family="spare-1",
+            pipeline=4,
+            target="fpga",
+        ),
+        Parameters(
+            name="dsp_2",
+            rows=4,
+            columns=4,
+            port_words=2,
+            tokens=2,
+            modes=MODES,
+            draft_lanes=2,
+            result_format="fp16",
+            pipeline=4,
+            target="fpga",
+        ),
+        Parameters(
+            name="dsp_1",
+            rows=4,
+            columns=1,
+            port_words=1,
+            tokens=1,
+            modes=MODES,
+            draft_lanes=1,
+            pipeline=4,
+            target="fpga",
+        ),
+        Parameters(
+            name="dsp_verify_only",
+            rows=2,
+            columns=3,
+            port_words=3,
+            tokens=2,
+            modes=("verify",),
+            pipeline=4,
+            target="fpga",
+        ),
     )
 }
 """Every number of lanes, both result formats, FP16-only designs, arrays that are not square or not
 powers of two, ports of one word, of part of a row, of one row, of two and of the whole tile, one
 token, one row, one PE; all modes with every number of lanes and every format of draft activations,
-QSpec's and MIDDLE by themselves; rows of two, three and four stages a unit."""
+QSpec's and MIDDLE by themselves; rows of two, three and four stages a unit; rows of DSP blocks and
+carry chains with every number of lanes."""
 
 COMPILED = (
     *("all_2", "bfp8", "bfp12", "qspec", "qspec_1", "middle"),
     *("pipe_2", "pipe_3", "pipe_4_verify_only"),
+    *("dsp_4", "dsp_2", "dsp_1", "dsp_verify_only"),
 )
 """Designs whose results are compared compiled alone, by ``test_array_soak``."""
 

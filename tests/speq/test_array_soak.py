@@ -26,6 +26,10 @@ JOBS = {
     "pipe_3": 300,
     "pipe_4": 200,
     "pipe_4_verify_only": 300,
+    "dsp_4": 200,
+    "dsp_2": 200,
+    "dsp_1": 300,
+    "dsp_verify_only": 300,
 }
 """Random jobs by design; three rounds of them take some seconds."""
 

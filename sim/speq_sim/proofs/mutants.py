@@ -116,7 +116,7 @@ _COLUMN = (
     Mutant("block_takes_the_least", "column.py", "Mux(b > a, b, a)", "Mux(b < a, b, a)"),
     Mutant("verify_heeds_all_lanes", "column.py", "Cat(first, *rest)", "Cat(*flags)"),
     Mutant(
-        "zero_activation_missed", "column.py", "zero.eq(~_significand(single).any())", "zero.eq(0)"
+        "zero_activation_missed", "column.py", "zero.eq(~significand_of(single).any())", "zero.eq(0)"
     ),
     Mutant(
         "triple_without_carry",
@@ -134,21 +134,21 @@ _COLUMN = (
     Mutant(
         "pair_takes_the_first_exponent",
         "column.py",
-        "Mux(self._pairs, pairs[0], block)",
-        "Mux(self._pairs, exponents[0], block)",
+        "Mux(self.pairs, pairs[0], block)",
+        "Mux(self.pairs, exponents[0], block)",
         "all_four",
     ),
     Mutant(
         "pair_of_fewer_bits",
         "column.py",
-        "_rounded(m, places, PAIR_BITS)",
-        "Cat(Const(0, PAIR_BITS - 6), _rounded(m, places, 6))",
+        "rounded(m, places, PAIR_BITS)",
+        "Cat(Const(0, PAIR_BITS - 6), rounded(m, places, 6))",
         "all_four",
     ),
     Mutant(
         "pair_takes_the_blocks_of_four",
         "column.py",
-        "Mux(self._pairs, *both)",
+        "Mux(self.pairs, *both)",
         "Mux(0, *both)",
         "all_four",
     ),

@@ -1,0 +1,54 @@
+"""Packed fields between the units for FPGAs."""
+
+from amaranth.lib import data
+
+from speq.parameters import Parameters
+
+__all__ = [
+    "DSP_BITS",
+    "PACKED_PLACE",
+    "SIGNIFICAND_BITS",
+    "dsp_blocks",
+    "dsp_factors",
+    "packs_products",
+]
+
+SIGNIFICAND_BITS = 11
+DSP_BITS = 18
+"""Width of a DSP block's unsigned operands, at most (ECP5, and less than Xilinx' and Intel's)."""
+
+PACKED_PLACE = 12
+"""Place of the upper of two magnitudes of 6 bits in one operand."""
+
+
+def dsp_blocks(parameters: Parameters) -> int:
+    """DSP blocks of a PE: one, or two with several lanes."""
+    return min(parameters.lanes, 2)
+
+
+def packs_products(parameters: Parameters) -> bool:
+    """Whether a DSP block adds two products of 4-bit weights."""
+    return parameters.lanes == 4
+
+
+def dsp_factors(parameters: Parameters) -> data.StructLayout:
+    """What a column gives to each DSP block of its PEs.
+
+    Members (one struct ``dsp_<j>`` per block)
+    ------------------------------------------
+    plus : 18 bits (four lanes), 12 (two) or 11 (one)
+        VERIFY and MIDDLE: the significand, for the first block. Two lanes: a magnitude. QVERIFY: a
+        magnitude of 12 bits. DRAFT and QDRAFT with four lanes: ``a << 12 + b`` with the magnitudes
+        of lanes j and j + 2.
+    minus : 18 bits
+        ``a << 12 - b`` where `plus` holds two magnitudes; else, and if a is 0, the same as `plus`.
+        This and the following with four lanes only.
+    top_zero, low_any : 1 bit
+        `plus` holds two magnitudes, of which a is 0; of which b is not.
+    """
+    if packs_products(parameters):
+        fields = {"plus": DSP_BITS, "minus": DSP_BITS, "top_zero": 1, "low_any": 1}
+    else:
+        fields = {"plus": SIGNIFICAND_BITS if parameters.lanes == 1 else parameters.draft_bits}
+    block = data.StructLayout(fields)
+    return data.StructLayout({f"dsp_{j}": block for j in range(dsp_blocks(parameters))})

@@ -1,0 +1,55 @@
+"""Processing element for FPGAs: its product takes three stages, two of them around DSP blocks."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data
+
+from speq.block import place
+from speq.dsp.multiply import DspMultiplier
+from speq.layouts import product_layout
+from speq.pe import ProcessingElement
+
+__all__ = ["DspProcessingElement"]
+
+
+class DspProcessingElement(ProcessingElement):
+    """Members as in :class:`speq.pe.ProcessingElement`."""
+
+    _multiplier = DspMultiplier
+
+    def _product(self, m: Module, exact: data.View, drafts: Sequence[data.View]) -> Value:
+        """The product, and what goes beside the multiplier in registers of its own."""
+        signs = self._signs(exact, drafts)
+        multiplier = place(m, "multiplier", self.multiplier)
+        m.d.comb += [
+            multiplier.factors.eq(self.operand.factors),
+            multiplier.significand.eq(Cat(exact.fraction, exact.exponent.any())),
+            multiplier.signs.eq(Cat(*signs)),
+            multiplier.enable.eq(self.enable),
+        ]
+        for lane, draft in enumerate(drafts):
+            m.d.comb += multiplier.magnitudes[lane].eq(self._magnitude(draft))
+        if drafts:
+            m.d.comb += multiplier.kind.eq(self.kind)
+
+        found = Signal(product_layout(self.parameters))
+        m.d.comb += [
+            found.shift.eq(self._shift(exact)),
+            found.specials.eq(self._specials(exact, drafts, signs)),
+        ]
+        shift, specials = found.shift, found.specials.as_value()
+        for stage, enable in enumerate(self.enable):
+            after = [
+                Signal(len(v), name=f"beside_{stage}", reset_less=True) for v in (shift, specials)
+            ]
+            with m.If(enable):
+                m.d.sync += [after[0].eq(shift), after[1].eq(specials)]
+            shift, specials = after
+        product = Signal(product_layout(self.parameters))
+        m.d.comb += [
+            product.value.eq(multiplier.product),
+            product.shift.eq(shift),
+            product.specials.eq(specials),
+        ]
+        return product
