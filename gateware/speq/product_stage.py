@@ -4,7 +4,10 @@ from amaranth.hdl import Module, Shape
 from amaranth.lib.wiring import In, Out
 
 from speq.block import Block, place
-from speq.column import Column
+from speq.column import Column, takes_single
+from speq.dsp.column import DspColumn
+from speq.dsp.pe import DspProcessingElement
+from speq.dsp.prepare import Prepare
 from speq.layouts import COLUMN_SHIFT_BITS, kind_layout, product_layout
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
@@ -22,7 +25,9 @@ class ProductStage(Block):
     values, shifts
         L activation patterns of 16 bits and their column shifts, for the column.
     value : 23 bits, shift : 6 bits, specials : 3 bits
-        The product register. A product appears two clock edges after its activations.
+        The product register. A product appears as many clock edges after its activations as
+        ``prepare``, ``columns`` and ``multiply`` of :attr:`speq.parameters.Parameters.stages`
+        together, which is two but for FPGAs.
 
     Of a word with several weights it multiplies those of the first beat.
     """
@@ -30,8 +35,12 @@ class ProductStage(Block):
     stem = "product_stage"
 
     def __init__(self, parameters: Parameters) -> None:
-        self.column = Column(parameters)
-        self.pe = ProcessingElement(parameters)
+        self.column = (DspColumn if parameters.in_dsp else Column)(parameters)
+        self.pe = (DspProcessingElement if parameters.in_dsp else ProcessingElement)(parameters)
+        parts: list[Block] = [self.column, self.pe]
+        if parameters.in_dsp:
+            self.prepare = Prepare(parameters)
+            parts.append(self.prepare)
         lanes = parameters.lanes
         ports = {
             "word": In(WORD_BITS),
@@ -45,22 +54,30 @@ class ProductStage(Block):
             ports["shifts"] = In(lanes * COLUMN_SHIFT_BITS)
         if parameters.has_low_bits:
             ports["kind"] = In(kind_layout(parameters).size)
-        super().__init__(parameters, ports, self.column, self.pe)
+        super().__init__(parameters, ports, *parts)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        column, pe = place(m, "column", self.column), place(m, "pe", self.pe)
+        column = first = place(m, "column", self.column)
+        pe = place(m, "pe", self.pe)
+        if self.parameters.in_dsp:
+            first = place(m, "prepare", self.prepare)
+            m.d.comb += [first.enable.eq(1), column.prepared.eq(first.prepared)]
         m.d.comb += [
-            column.values.eq(self.values),
+            first.values.eq(self.values),
             column.enable.eq(1),
             pe.word.eq(self.word),
             pe.load.eq(self.load.replicate(len(pe.load))),
             pe.swap.eq(self.swap),
             pe.operand.eq(column.operand),
-            pe.enable.eq(1),
+            pe.enable.eq(-1),
         ]
         if self.parameters.packs:
-            m.d.comb += column.shifts.eq(self.shifts)
+            m.d.comb += first.shifts.eq(self.shifts)
+        if takes_single(self.parameters):
+            m.d.comb += first.single.eq(self.values[:WORD_BITS])
+            if self.parameters.packs:
+                m.d.comb += first.single_shift.eq(self.shifts[:COLUMN_SHIFT_BITS])
         if self.parameters.has_low_bits:
             m.d.comb += pe.kind.eq(self.kind)
         if self.parameters.lanes > 1:

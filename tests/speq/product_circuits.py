@@ -33,8 +33,12 @@ DESIGNS = {
     "qspec_4": QSPEC,
     "qspec_1": QSPEC.replace(draft_lanes=1),
     "middle": BASE.replace(modes=("verify", "middle")),
+    **{
+        f"dsp_{lanes}": ALL.replace(draft_lanes=lanes, pipeline=4, target="fpga")
+        for lanes in (4, 2, 1)
+    },
 }
-"""PEs by draft lanes and modes, and with wider draft activations."""
+"""PEs by draft lanes and modes, with wider draft activations, and of DSP blocks."""
 
 LOW_BITS = 6
 
@@ -58,7 +62,8 @@ def kind_of(parameters: Parameters, mode: str) -> int:
 
 def place_of(parameters: Parameters) -> int:
     """Bit 0 of a sum of products of 4-bit weights (docs of :mod:`speq.multiply`)."""
-    return LOW_BITS if parameters.lanes == 4 and parameters.draft_bits < 12 else 0
+    short = parameters.lanes == 4 and parameters.draft_bits < 12
+    return LOW_BITS if short and parameters.target != "fpga" else 0
 
 
 def _verilog(block: Block) -> tuple[str, str]:
@@ -104,11 +109,12 @@ class Bricks:
 class Stage:
     """A product stage that takes another word and other activations in every cycle."""
 
-    LATENCY = 3
-    """Cycles from a word, by way of waiting and working, to its product."""
-
     def __init__(self, parameters: Parameters, folder: Path) -> None:
         self.parameters = parameters
+        self.latency = 2 + parameters.stages["multiply"]
+        """Cycles from a word, by way of waiting and working, to its product."""
+        self.wait = 2 - parameters.stages.get("prepare", 0) - parameters.stages["columns"]
+        """Cycles that a word's activations come later."""
         self._circuit = Circuit(*_verilog(ProductStage(parameters)), folder, clocked=True)
 
     def products(
@@ -123,12 +129,12 @@ class Stage:
         shifts : N x L column shifts
         """
         count = len(words)
-        total = (-(-count // LANES) + self.LATENCY) * LANES
+        total = (-(-count // LANES) + self.latency) * LANES
         lanes = np.arange(self.parameters.lanes)
         ports = {
             "word": _delayed(words, 0, total),
-            # A word waits for a cycle before it works, its activations come in the meantime.
-            "values": _delayed(_joined(values, 16 * lanes), 1, total),
+            # A word waits for a cycle before it works; its activations reach the PE when it does.
+            "values": _delayed(_joined(values, 16 * lanes), self.wait, total),
             "load": np.ones(total, np.int64),
             "swap": np.ones(total, np.int64),
             "rst": np.zeros(total, np.int64),
@@ -136,9 +142,9 @@ class Stage:
         if self.parameters.has_low_bits:
             ports["kind"] = np.full(total, kind_of(self.parameters, mode))
         if self.parameters.packs:
-            ports["shifts"] = _delayed(_joined(shifts, 4 * lanes), 1, total)
+            ports["shifts"] = _delayed(_joined(shifts, 4 * lanes), self.wait, total)
         found = {
-            name: of_port[self.LATENCY * LANES :][:count].astype(np.int64)
+            name: of_port[self.latency * LANES :][:count].astype(np.int64)
             for name, of_port in self._circuit.evaluate(**ports).items()
         }
         found["value"] -= (found["value"] >> (PRODUCT_BITS - 1)) << PRODUCT_BITS

@@ -108,6 +108,7 @@ def test_every_int4_weight_times_every_activation(
         *((name, mode) for name in ("all_4", "all_2", "all_1") for mode in ("draft", "qdraft")),
         *((name, mode) for name in ("bfp8", "bfp12") for mode in MODES),
         *((name, mode) for name in ("qspec_4", "qspec_1") for mode in MODES[1:]),
+        *((name, mode) for name in ("dsp_4", "dsp_2", "dsp_1") for mode in MODES),
     ],
 )
 def test_every_weight_times_every_activation(
@@ -118,7 +119,7 @@ def test_every_weight_times_every_activation(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["all_4", "bfp12", "all_2", "all_1"])
+@pytest.mark.parametrize("name", ["all_4", "bfp12", "all_2", "all_1", "dsp_4", "dsp_2", "dsp_1"])
 def test_random_words_and_activations(name: str, mode: str, stages: Callable[[str], Stage]) -> None:
     """All lanes at once take anything, and in one case in three finite numbers alone."""
     stage = stages(name)
@@ -134,7 +135,7 @@ def test_random_words_and_activations(name: str, mode: str, stages: Callable[[st
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-@pytest.mark.parametrize("name", ["all_4", "bfp12", "all_2", "all_1"])
+@pytest.mark.parametrize("name", ["all_4", "bfp12", "all_2", "all_1", "dsp_4", "dsp_2"])
 def test_every_pair_of_int4_numbers(name: str, mode: str, stages: Callable[[str], Stage]) -> None:
     """A product stage gives the integer dot product: every pair in every two lanes."""
     stage = stages(name)

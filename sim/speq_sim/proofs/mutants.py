@@ -116,7 +116,10 @@ _COLUMN = (
     Mutant("block_takes_the_least", "column.py", "Mux(b > a, b, a)", "Mux(b < a, b, a)"),
     Mutant("verify_heeds_all_lanes", "column.py", "Cat(first, *rest)", "Cat(*flags)"),
     Mutant(
-        "zero_activation_missed", "column.py", "zero.eq(~significand_of(single).any())", "zero.eq(0)"
+        "zero_activation_missed",
+        "column.py",
+        "zero.eq(~significand_of(single).any())",
+        "zero.eq(0)",
     ),
     Mutant(
         "triple_without_carry",
