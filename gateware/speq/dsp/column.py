@@ -94,7 +94,7 @@ class DspColumn(ColumnParts, Block):
             raised = Cat(Const(0, PACKED_PLACE), top)
             m.d.comb += [
                 factor.plus.eq(Mux(block, raised | low, one)),
-                factor.minus.eq(Mux(block, Mux(top.any(), raised - low, low), one)),
+                factor.minus.eq(Mux(block, raised - low, one)),
                 factor.top_zero.eq(block & ~top.any()),
                 factor.low_any.eq(block & low.any()),
             ]

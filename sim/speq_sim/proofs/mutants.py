@@ -1,31 +1,9 @@
 """The planted faults: what a bench of the array must notice."""
 
-import dataclasses
+from speq_sim.proofs.dsp_mutants import DSP_MUTANTS
+from speq_sim.proofs.mutant import Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    """One fault.
-
-    Parameters
-    ----------
-    name : str
-        Unique; letters, digits and underscores.
-    file : str
-        File of the package ``speq`` that is changed.
-    old, new : str
-        Text that the file has exactly once, and what takes its place.
-    design : str
-        Design of the bench that plays it first (:data:`speq_sim.proofs.mutation_bench.DESIGNS`).
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    design: str = "four"
 
 
 _MULTIPLY = (
@@ -777,6 +755,9 @@ _CONTROL = (
 
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for mutant in (*_MULTIPLY, *_COLUMN, *_PE, *_SUM, *_ROUND, *_DECODING, *_LOADING, *_CONTROL)
+    for mutant in (
+        *(*_MULTIPLY, *_COLUMN, *_PE, *_SUM, *_ROUND, *_DECODING, *_LOADING, *_CONTROL),
+        *DSP_MUTANTS,
+    )
 }
 """All faults by name, in the order of the data path."""

@@ -85,13 +85,24 @@ DESIGNS: dict[str, Parameters] = {
             tokens=2,
             modes=("verify", "qdraft", "qverify"),
         ),
+        Parameters(
+            name="dsp",
+            rows=4,
+            columns=3,
+            port_words=1,
+            tokens=2,
+            modes=MODES,
+            family="speq",
+            pipeline=4,
+            target="fpga",
+        ),
         Parameters(name="verify", rows=2, columns=3, port_words=3, tokens=2, modes=("verify",)),
     )
 }
 """Every number of lanes and both result formats; a port of part of a row, of one row and of two;
 one and two blocks of groups; draft values that are zero (``speq``, ``bsfp``), and several tables
-(``fitted-4``); five modes, with draft activations of 6, 11 and 12 bits; a design without packed
-words."""
+(``fitted-4``); five modes, with draft activations of 6, 11 and 12 bits; units for
+FPGAs; a design without packed words."""
 
 PAUSES: tuple[Mapping[str, float], ...] = (
     {},

@@ -32,7 +32,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_fault_can_be_planted(name: str) -> None:
     mutant = MUTANTS[name]
-    source = Path(speq.__file__).with_name(mutant.file).read_text(encoding="utf-8")
+    source = (Path(speq.__file__).parent / mutant.file).read_text(encoding="utf-8")
     changed = replaced(source, mutant.old, mutant.new, mutant.file)
     compile(changed, mutant.file, "exec")
     assert mutant.design in DESIGNS

@@ -1,0 +1,107 @@
+"""Planted faults in the units for FPGAs."""
+
+from speq_sim.proofs.mutant import Mutant
+
+__all__ = ["DSP_MUTANTS"]
+
+DSP_MUTANTS = tuple(
+    Mutant(name, f"dsp/{file}.py", old, new, "dsp")
+    for name, file, old, new in (
+        (
+            "borrow_of_the_low_term_lost",
+            "multiply",
+            "block.negate ^ block.borrow",
+            "block.negate",
+        ),
+        (
+            "borrow_where_nothing_is_below",
+            "multiply",
+            "minus & factor.low_any & weight.any()",
+            "minus",
+        ),
+        (
+            "term_above_not_taken_off",
+            "multiply",
+            "(middle[PACKED_PLACE:] - block.above)",
+            "middle[PACKED_PLACE:]",
+        ),
+        (
+            "second_bit_of_the_term_above_lost",
+            "multiply",
+            "cross ^ (upper[1] & top[0])",
+            "cross",
+        ),
+        (
+            "sign_of_a_product_that_is_zero",
+            "multiply",
+            "Mux(factor.top_zero, other, sign)",
+            "sign",
+        ),
+        (
+            "relative_sign_of_a_lone_product",
+            "multiply",
+            " & ~factor.top_zero",
+            "",
+        ),
+        (
+            "pair_multiplies_two_weights",
+            "multiply",
+            "upper = self.magnitudes[number + 2] & self.kind.block.replicate(LOW_BITS)",
+            "upper = self.magnitudes[number + 2]",
+        ),
+        (
+            "product_of_the_next_beat",
+            "multiply",
+            "with m.If(self.enable[stage])",
+            "with m.If(self.enable[0])",
+        ),
+        (
+            "activations_of_a_block_added_only",
+            "column",
+            "Mux(block, raised - low, one)",
+            "Mux(block, raised | low, one)",
+        ),
+        (
+            "pair_takes_the_exponent_of_one",
+            "prepare",
+            "larger(m, *exponents[:2])",
+            "exponents[1]",
+        ),
+        (
+            "second_block_multiplies_in_verify",
+            "column",
+            "verify if number == 0 else Const(0, len(verify))",
+            "verify",
+        ),
+        (
+            "largest_of_the_first_two",
+            "prepare",
+            "largest(m, exponents)",
+            "largest(m, exponents[:2])",
+        ),
+        (
+            "special_values_a_stage_early",
+            "pe",
+            "product.specials.eq(specials)",
+            "product.specials.eq(found.specials)",
+        ),
+        (
+            "top_of_the_last_shift_cut",
+            "reduce",
+            "min(len(value) + 3 * step, FIELD_BITS)",
+            "min(len(value) + 3 * step, FIELD_BITS - 1)",
+        ),
+        (
+            "lane_without_a_neighbour_lost",
+            "reduce",
+            "([rows[-1]] if len(rows) % 2 else [])",
+            "([Const(0, 1)] if len(rows) % 2 else [])",
+        ),
+        (
+            "sums_move_in_stalls",
+            "reduce",
+            "with m.If(self.enable[stage]):",
+            "with m.If(self.enable[0]):",
+        ),
+    )
+)
