@@ -1,13 +1,22 @@
-"""The formula of cycles against the Verilog, simulated here and now; results are exact as well."""
+"""The Verilog, simulated here and now: its cycles beside the formula's and the recorded ones.
+
+Results are exact as well.
+"""
+
+import json
+from pathlib import Path
 
 import pytest
 
 from speq.modes import MODES
-from speq.parameters import PRESETS
+from speq_sim.benches.accelerator.cycle_baselines import DESIGNS, cycles
 from speq_sim.benches.accelerator.cycle_points import CycleBench, CyclePoint
 from speq_sim.performance.unit_cycles import chain_cycles, unit_cycles
+from speq_sim.regression import compare
 
-DESIGN = PRESETS["small"].replace(name="small_all", modes=MODES)
+RECORD = Path(__file__).parents[3] / "baselines" / "cycles.json"
+
+DESIGN = DESIGNS["small-p1"]
 
 POINTS = [
     CyclePoint(outputs, inputs, mode, tokens)
@@ -62,13 +71,18 @@ def test_most_points_are_exact(bench):
     assert exact >= 0.8 * len(POINTS)
 
 
-PIPELINED = PRESETS["tiny"].replace(name="tiny_pipelined", modes=MODES, pipeline=4)
+PIPELINED = DESIGNS["tiny-p4"]
 
 
-def test_a_longer_pipeline_adds_its_stages_and_nothing_else(tmp_path):
-    bench = CycleBench(PIPELINED, tmp_path, tmp_path / "build", "-O0")
+@pytest.fixture(scope="module")
+def deep_bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deep")
+    return CycleBench(PIPELINED, folder, folder / "build", "-O0")
+
+
+def test_a_longer_pipeline_adds_its_stages_and_nothing_else(deep_bench):
     for mode in MODES:
-        found = bench.measure([CyclePoint(12, 70, mode, PIPELINED.tokens)], check=True)
+        found = deep_bench.measure([CyclePoint(12, 70, mode, PIPELINED.tokens)], check=True)
         short, long = (
             unit_cycles(design, 12, 70, mode, PIPELINED.tokens)
             for design in (PIPELINED.replace(pipeline=1), PIPELINED)
@@ -76,3 +90,29 @@ def test_a_longer_pipeline_adds_its_stages_and_nothing_else(tmp_path):
         assert found.wrong == 0
         assert long.total == short.total + 5
         assert long.total == pytest.approx(found.cycles, rel=0.03)
+
+
+@pytest.mark.parametrize(("name", "fixture"), [("small-p1", "bench"), ("tiny-p4", "deep_bench")])
+def test_no_job_takes_a_cycle_more_than_recorded(name, fixture, request):
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert set(record["designs"]) == set(DESIGNS)
+    recorded = {
+        "versions": {},
+        "designs": {name: record["designs"][name]},
+        "figures": {
+            job: sizes for job, sizes in record["figures"].items() if job.startswith(f"{name}/")
+        },
+    }
+    measured = {
+        "versions": {},
+        "designs": {name: DESIGNS[name].as_dict()},
+        "figures": cycles(name, request.getfixturevalue(fixture)),
+    }
+    found = compare(recorded, measured, f"cycles of {name}")
+    assert found.entries == 32
+    assert found.passes, found.markdown()
+
+    # One cycle less on record would have been found out.
+    job = next(iter(recorded["figures"]))
+    recorded["figures"][job] = {"cycles": measured["figures"][job]["cycles"] - 1}
+    assert not compare(recorded, measured, "one cycle more").passes
