@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from speq.accumulate import Accumulate
+from speq.accumulate_segments import AccumulateSegments
 from speq.array import Array
 from speq.baselines.array import BaselineArray
 from speq.baselines.parameters import PRESETS as BASELINES
@@ -26,7 +27,7 @@ __all__ = [
     "variants",
 ]
 
-BASE = Parameters(name="part", rows=8, columns=8, port_words=8, tokens=8)
+BASE = Parameters(name="part", rows=8, columns=8, port_words=8, tokens=8, pipeline=1)
 
 SHAPES: tuple[tuple[int, int, int, int], ...] = (
     (8, 8, 8, 8),
@@ -62,8 +63,6 @@ FAMILIES = ("fitted-4", "spare-1")
 """Code tables."""
 
 _SMALLER: dict[type[Block], set[str]] = {
-    Reduce: {"reduce"},
-    Accumulate: {"accumulate"},
     ProcessingElement: {"pe", "multiplier"},
     Loader: {"decoder", "middle_decoder", "unpacker", "loader"},
 }
@@ -120,14 +119,18 @@ def plan(designs: Sequence[Parameters], known: Mapping[str, Any]) -> list[Task]:
         Lists of measurements by part and key.
     """
     named = {part.name: part for part in PARTS}
-    points: list[tuple[type[Block], Parameters, list[Part]]] = [
-        (Reduce, BASE.replace(columns=columns, port_words=2), [named["reduce"]])
-        for columns in REDUCE_COLUMNS
-    ]
-    points += [
-        (Accumulate, BASE.replace(columns=columns, tokens=tokens), [named["accumulate"]])
-        for columns, tokens in ACCUMULATE
-    ]
+    points: list[tuple[type[Block], Parameters, list[Part]]] = []
+    for depth in sorted({design.pipeline for design in designs}):
+        base = BASE.replace(pipeline=depth)
+        accumulator = AccumulateSegments if base.carry_saves else Accumulate
+        points += [
+            (Reduce, base.replace(columns=columns, port_words=2), [named["reduce"]])
+            for columns in REDUCE_COLUMNS
+        ]
+        points += [
+            (accumulator, base.replace(columns=columns, tokens=tokens), [named["accumulate"]])
+            for columns, tokens in ACCUMULATE
+        ]
     others = [part for part in PARTS if part.name not in ("reduce", "accumulate")]
     for rows, columns, words, tokens in SHAPES:
         shape = {"rows": rows, "columns": columns, "port_words": words, "tokens": tokens}
@@ -145,7 +148,8 @@ def plan(designs: Sequence[Parameters], known: Mapping[str, Any]) -> list[Task]:
                 wanted.append(part)
         if wanted:
             names = {part.name for part in wanted}
-            smallest = next((block for block, has in _SMALLER.items() if names <= has), top)
+            smaller = (block for block, has in _SMALLER.items() if names <= has)
+            smallest = next(smaller, top) if top is Array else top
             tasks.append(Task(smallest, design, tuple(wanted)))
     return tasks
 

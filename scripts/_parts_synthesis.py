@@ -24,7 +24,7 @@ from speq.synthesis.transistors import count_cells
 from speq.yosys import run_yosys, verilog_from_rtlil
 from speq_sim.performance.area_parts import BASELINE_PARTS, IN_ROW, PARTS
 
-__all__ = ["Library", "flat_row", "measure_task"]
+__all__ = ["Library", "black_box", "flat_row", "measure_task", "without"]
 
 Figures = list[float]
 """In the order of :data:`speq_sim.performance.area_fit.FIGURES`."""
@@ -124,8 +124,8 @@ def _synthesise(
     with tempfile.TemporaryDirectory(prefix="speq-") as name:
         directory = Path(name)
         source = directory / "design.v"
-        text = verilog_from_rtlil(design_rtlil(top) if boxes is None else _without(top, boxes))
-        ports = "".join(_black_box(block) for block in (boxes or {}).values())
+        text = verilog_from_rtlil(design_rtlil(top) if boxes is None else without(top, boxes))
+        ports = "".join(black_box(block) for block in (boxes or {}).values())
         source.write_text(text + ports, encoding="utf-8")
         switches = Switches(flatten=boxes is None)
         free, mapped = directory / "free.json", directory / "mapped.json"
@@ -137,7 +137,7 @@ def _synthesise(
         return json.loads(free.read_text()), json.loads(mapped.read_text())
 
 
-def _without(top: Block, boxes: Mapping[str, Block]) -> str:
+def without(top: Block, boxes: Mapping[str, Block]) -> str:
     """RTLIL of a block and those below it, but for the boxes and what only they hold."""
     texts = [
         rtlil.convert(block, name=module_name(block), emit_src=False)
@@ -149,7 +149,7 @@ def _without(top: Block, boxes: Mapping[str, Block]) -> str:
     )
 
 
-def _black_box(block: Block) -> str:
+def black_box(block: Block) -> str:
     """Verilog of a block's ports."""
     interface = block.signature.create()
     ports = ["input clk", "input rst"] if block.clocked else []

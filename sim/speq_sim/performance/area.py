@@ -209,12 +209,12 @@ class AreaModel:
         ------
         ModelError
             If a part of it was never measured: other modes, formats or code tables, a longer
-            pipeline.
+            pipeline; or if its products are made for DSP blocks.
         """
-        if parameters.pipeline > 1:
+        if parameters.in_dsp:
             raise ModelError(
-                f"pipeline of design {parameters.name!r} is {parameters.pipeline}, but parts were "
-                f"measured at 1 alone: use 1, or synthesise the array (scripts/synth_area.py)"
+                f"target of design {parameters.name!r} is {parameters.target!r}, whose products "
+                f"are in DSP blocks, but parts are those of standard cells: use another target"
             )
         pairs = self._rows.get(variant_of(parameters))
         if not pairs:

@@ -11,7 +11,16 @@ from collections.abc import Callable
 from speq.baselines.parameters import BaselineParameters
 from speq.parameters import Parameters
 
-__all__ = ["BASELINE_PARTS", "IN_ROW", "PARTS", "Part", "Shape", "shape_of", "variant_of"]
+__all__ = [
+    "BASELINE_PARTS",
+    "IN_ROW",
+    "PARTS",
+    "Part",
+    "Shape",
+    "pipelined",
+    "shape_of",
+    "variant_of",
+]
 
 Shape = dict[str, float]
 """Terms of a shape by name; those of one letter are sizes, which have a measured range."""
@@ -61,7 +70,17 @@ def shape_of(design: Parameters | BaselineParameters) -> Shape:
 
 
 def variant_of(design: Parameters) -> str:
-    """Modes, and with weights of 4 bits the lanes and the format of draft activations."""
+    """Modes, with weights of 4 bits the lanes and the format of draft activations, and depth."""
+    return pipelined(_modes_of(design), design)
+
+
+def pipelined(key: str, design: Parameters) -> str:
+    """A key of something whose registers depend on the depth of the pipeline."""
+    return f"{key} pipeline={design.pipeline}" if design.pipeline > 1 else key
+
+
+def _modes_of(design: Parameters) -> str:
+    """The variant of what is the same at every depth."""
     modes = "+".join(design.modes)
     if not design.has_nibbles:
         return modes
@@ -74,7 +93,7 @@ def _of_pe(design: Parameters) -> str:
 
 
 def _of_unpacker(design: Parameters) -> str:
-    return f"{variant_of(design)} tables={design.tables}"
+    return f"{_modes_of(design)} tables={design.tables}"
 
 
 def _of_round(design: Parameters) -> str:
@@ -83,7 +102,7 @@ def _of_round(design: Parameters) -> str:
 
 def _of_accumulate(design: Parameters) -> str:
     """One accumulator is a register, several are a memory."""
-    return "several" if design.tokens > 1 else "one"
+    return pipelined("several" if design.tokens > 1 else "one", design)
 
 
 def _family(design: Parameters) -> str:
@@ -91,7 +110,7 @@ def _family(design: Parameters) -> str:
 
 
 def _any(design: Parameters) -> str:
-    return "any"
+    return pipelined("any", design)
 
 
 def _pes(design: Parameters | BaselineParameters) -> int:
@@ -121,9 +140,9 @@ PARTS: tuple[Part, ...] = (
         "unpacker", lambda design: int(design.has_low_bits), _of_unpacker, ("1", "W", "R", "log2 G")
     ),
     # Enables of G groups and their counter, and a header with R row exponents.
-    Part("loader", _one, variant_of, ("1", "G", "R", "log2 G", "log2 M")),
+    Part("loader", _one, _modes_of, ("1", "G", "R", "log2 G", "log2 M")),
     # With one token, nothing counts them.
-    Part("sequencer", _one, variant_of, ("1", "R", "log2 M", "M > 1")),
+    Part("sequencer", _one, _modes_of, ("1", "R", "log2 M", "M > 1")),
     Part("stages", _one, variant_of, ("1", "R", "log2 M")),
     Part("array", _one, variant_of, ("1", "C", "R")),
 )

@@ -19,7 +19,8 @@ from speq_sim.performance.area_parts import BASELINE_PARTS, IN_ROW, PARTS, shape
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 LIMIT = 0.03
 MODEL = AreaModel.load()
-VARIANTS = list(ablation(PRESETS["small"]).values())
+SMALL = PRESETS["small"].replace(pipeline=1)
+VARIANTS = list(ablation(SMALL).values())
 
 
 def shaped(design: Parameters, rows: int, columns: int, words: int, tokens: int) -> Parameters:
@@ -32,10 +33,10 @@ def flat(file: str) -> dict:
     return json.loads((RESULTS / file).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("label", list(ablation(PRESETS["small"])))
+@pytest.mark.parametrize("label", list(ablation(SMALL)))
 def test_near_the_flattened_ablation(label: str) -> None:
     measured = flat("ablation-small.json")["variants"][label]
-    found = MODEL.area(ablation(PRESETS["small"])[label])
+    found = MODEL.area(ablation(SMALL)[label])
     assert found.transistors == pytest.approx(measured["transistors"], rel=LIMIT)
     assert found.area == pytest.approx(measured["area"], rel=LIMIT)
     assert found.flip_flops == pytest.approx(measured["flip_flops"], rel=0.001)
@@ -43,11 +44,11 @@ def test_near_the_flattened_ablation(label: str) -> None:
 
 
 def test_near_the_flattened_array_with_spare_codes() -> None:
-    found = MODEL.area(PRESETS["small"].replace(family="spare-1"))
+    found = MODEL.area(SMALL.replace(family="spare-1"))
     assert found.transistors == pytest.approx(
         flat("area-small-spare.json")["transistors"], rel=LIMIT
     )
-    assert found.transistors < MODEL.area(PRESETS["small"]).transistors
+    assert found.transistors < MODEL.area(SMALL).transistors
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
@@ -63,7 +64,7 @@ def test_near_the_flattened_baselines(name: str) -> None:
 
 
 def test_parts_at_a_measured_shape_are_those_of_the_hierarchical_run() -> None:
-    found = {part.name: part for part in MODEL.area(PRESETS["small"]).parts}
+    found = {part.name: part for part in MODEL.area(SMALL).parts}
     measured = {
         part["module"].removeprefix("speq_small_"): part
         for part in flat("area-small.json")["parts"]
@@ -76,7 +77,9 @@ def test_parts_at_a_measured_shape_are_those_of_the_hierarchical_run() -> None:
         assert found[name].transistors == pytest.approx(own["transistors"], rel=0.03)
 
 
-@pytest.mark.parametrize("design", [*VARIANTS, PRESETS["server"]], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "design", [*VARIANTS, PRESETS["server"].replace(pipeline=1)], ids=lambda each: each.name
+)
 def test_an_array_is_the_sum_of_its_parts(design: Parameters) -> None:
     found = MODEL.area(design)
     record = found.as_dict()
@@ -93,7 +96,7 @@ def test_an_array_is_the_sum_of_its_parts(design: Parameters) -> None:
 
 
 def test_rows_and_elements_count_once_for_each_instance() -> None:
-    design = PRESETS["small"]
+    design = SMALL
     wide = shaped(design, 32, 8, 8, 8)
     small = {part.name: part for part in MODEL.area(design).parts}
     large = {part.name: part for part in MODEL.area(wide).parts}
@@ -146,7 +149,7 @@ def test_a_wider_port_of_packed_words_is_larger(
 ) -> None:
     """Decoders outweigh the enables of fewer groups."""
     narrow, wide = (
-        MODEL.area(shaped(PRESETS["small"], rows, columns, each, 8)).parts
+        MODEL.area(shaped(SMALL, rows, columns, each, 8)).parts
         for each in (words, words * more // 2)
     )
     decoders = [
@@ -158,7 +161,7 @@ def test_a_wider_port_of_packed_words_is_larger(
 @given(rows=SIZES, columns=SIZES)
 def test_more_lanes_are_larger(rows: int, columns: int) -> None:
     """Of activations of 12 bits (11 with one lane): shorter ones save more than a lane costs."""
-    draft = PRESETS["small"]
+    draft = SMALL
     areas = [
         MODEL.area(shaped(design, rows, columns, 4, 8)).transistors
         for design in (
@@ -173,8 +176,8 @@ def test_more_lanes_are_larger(rows: int, columns: int) -> None:
 
 
 def test_sizes_beyond_those_measured_are_said() -> None:
-    within = MODEL.area(shaped(PRESETS["small"], 64, 64, 16, 16))
-    beyond = MODEL.area(shaped(PRESETS["small"], 128, 128, 64, 8))
+    within = MODEL.area(shaped(SMALL, 64, 64, 16, 16))
+    beyond = MODEL.area(shaped(SMALL, 128, 128, 64, 8))
     assert within.extrapolated == ()
     assert "reduce: C = 128" in beyond.extrapolated
     assert not any(text.startswith("pe:") for text in beyond.extrapolated)
@@ -190,7 +193,7 @@ def test_sizes_beyond_those_measured_are_said() -> None:
 )
 def test_what_was_not_measured_is_refused(changes: dict, part: str) -> None:
     with pytest.raises(ModelError, match="never measured: run scripts/measure_parts") as refusal:
-        MODEL.area(PRESETS["small"].replace(**changes))
+        MODEL.area(SMALL.replace(**changes))
     assert part in str(refusal.value)
 
 
@@ -244,10 +247,10 @@ def test_fits_stand_on_more_than_they_need() -> None:
 
 
 def test_shape_and_variant() -> None:
-    shape = shape_of(PRESETS["small"].replace(tokens=5))
+    shape = shape_of(SMALL.replace(tokens=5))
     assert (shape["G"], shape["log2 M"], shape["log2 C"]) == (8, 3, 3)
-    assert variant_of(PRESETS["small"]) == "verify+draft L4 bfp6"
-    assert variant_of(PRESETS["small"].verify_only()) == "verify"
+    assert variant_of(SMALL) == "verify+draft L4 bfp6"
+    assert variant_of(SMALL.verify_only()) == "verify"
 
 
 def test_a_thousand_points_take_less_than_a_second() -> None:
@@ -264,6 +267,22 @@ def test_a_thousand_points_take_less_than_a_second() -> None:
     assert len(areas) == 1000
 
 
-def test_pipelined_rows_were_not_measured() -> None:
-    with pytest.raises(ModelError, match="pipeline of design 'small' is 3, but parts were"):
-        MODEL.area(PRESETS["small"].replace(pipeline=3))
+def test_depths_are_parts_of_their_own() -> None:
+    deep = SMALL.replace(pipeline=4)
+    depends = {"pe", "multiplier", "reduce", "accumulate", "round", "column", "stages", "array"}
+    flat = deep.replace(pipeline=1)
+    assert {part.name for part in PARTS if part.key(deep) != part.key(flat)} == depends
+    record = json.loads(DATA.read_text(encoding="utf-8"))
+    record["rows"] = {}
+    with pytest.raises(ModelError, match=r"row \(.* pipeline=4\) that was never measured"):
+        AreaModel(record).area(deep)
+    for part in PARTS:
+        keys = record["parts"][part.name]
+        keys[part.key(deep)] = keys[part.key(flat)]
+    record["rows"][variant_of(deep)] = [[8, 1.0]]
+    assert AreaModel(record).area(deep).transistors == MODEL.area(flat).transistors
+
+
+def test_products_in_dsp_blocks_are_no_standard_cells() -> None:
+    with pytest.raises(ModelError, match="products are in DSP blocks"):
+        MODEL.area(SMALL.replace(target="fpga", pipeline=4))
