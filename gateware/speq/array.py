@@ -18,10 +18,11 @@ is lost and no result depends on it.
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from speq.accumulate_segments import reads_ahead
 from speq.block import Block, place
 from speq.column import Column, takes_single
 from speq.layouts import (
@@ -77,7 +78,7 @@ class Array(Block):
         wiring.connect(m, loader.loaded, sequencer.loaded)
 
         stages = self._stages(m, sequencer)
-        operands = self._columns(m, sequencer, stages["columns"][0])
+        operands = self._columns(m, sequencer, stages["columns"])
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, loader)
@@ -99,19 +100,33 @@ class Array(Block):
         beat, stage = beat_layout(self.parameters), stage_layout(self.parameters)
         stages: dict[str, list[StreamRegister]] = {}
         for name, count in self.parameters.stages.items():
-            shape = beat if name in ("columns", "round") else stage
-            stages[name] = [StreamRegister(shape) for _ in range(count)]
+            shapes = [beat if name in ("columns", "round") else stage] * count
+            if name == "columns" and count > 1:
+                # Activations enter before a tile is there to make a beat of them.
+                shapes[0] = unsigned(0)
+            stages[name] = [StreamRegister(shape) for shape in shapes]
             for number, register in enumerate(stages[name]):
                 suffix = f"_{number}" if count > 1 else ""
                 m.submodules[f"stage_{name}{suffix}"] = register
+            if name == "columns":
+                continue
             for before, after in pairwise(stages[name]):
                 wiring.connect(m, before.o, after.i)
         columns, multiply, reduce, accumulate, round_ = stages.values()
 
-        wiring.connect(m, sequencer.beat, columns[0].i)
+        wiring.connect(m, sequencer.beat, columns[-1].i)
+        if len(columns) == 1:
+            waiting, taken = self.activations.valid, self.activations.ready
+        else:
+            entered = columns[0]
+            m.d.comb += [
+                entered.i.valid.eq(self.activations.valid),
+                self.activations.ready.eq(entered.i.ready),
+            ]
+            waiting, taken = entered.o.valid, entered.o.ready
         m.d.comb += [
-            sequencer.activations_valid.eq(self.activations.valid),
-            self.activations.ready.eq(columns[0].take),
+            sequencer.activations_valid.eq(waiting),
+            taken.eq(columns[-1].take),
             multiply[0].i.valid.eq(columns[-1].o.valid),
             columns[-1].o.ready.eq(multiply[0].i.ready),
             *_copied(multiply[0].i.payload, columns[-1].o.payload),
@@ -129,13 +144,15 @@ class Array(Block):
         ]
         return stages
 
-    def _columns(self, m: Module, sequencer: wiring.PureInterface, stage: StreamRegister) -> Signal:
+    def _columns(
+        self, m: Module, sequencer: wiring.PureInterface, stages: list[StreamRegister]
+    ) -> Signal:
         """Give each column its activations; returns the operands of all, side by side."""
         payload = self.activations.payload
         operands = []
         for number in range(self.parameters.columns):
             column = place(m, f"column_{number}", self.column)
-            m.d.comb += column.enable.eq(stage.take)
+            m.d.comb += column.enable.eq(Cat(stage.take for stage in stages))
             several = None
             if self.parameters.lanes > 1:
                 kind = sequencer.beat.payload.kind
@@ -187,7 +204,11 @@ class Array(Block):
             takes = Cat(stage.take for stage in stages[name])
             m.d.comb += getattr(row, name).eq(takes)
         sums = [stage.i.payload for stage in stages["accumulate"]]
-        m.d.comb += row.first.eq(Cat(beat.clear for beat in sums))
+        looked_up = sums
+        if reads_ahead(self.parameters):
+            looked_up = [stages["reduce"][-1].i.payload, *sums[:-1]]
+            m.d.comb += row.next_token.eq(Cat(beat.token for beat in looked_up))
+        m.d.comb += row.first.eq(Cat(beat.clear for beat in looked_up))
         if self.parameters.tokens > 1:
             m.d.comb += row.token.eq(Cat(beat.token for beat in sums))
         beat = stages["columns"][-1].o.payload

@@ -20,13 +20,12 @@ from speq.layouts import (
     LOW_BITS,
     PAIR_BITS,
     SHIFT_BITS,
-    SPLIT_PIPELINE,
     Fp16,
     kind_layout,
     of_nibbles,
     operand_layout,
 )
-from speq.parameters import Parameters
+from speq.parameters import SPLIT_PIPELINE, Parameters
 
 __all__ = ["Column", "takes_single"]
 
@@ -44,9 +43,10 @@ class Column(Block):
         In longer pipelines with several lanes: the one value of VERIFY and MIDDLE and its shift,
         apart from the lanes', so that the mode is needed late.
     kind : struct
-        Of the beat (:func:`speq.layouts.kind_layout`); only with more than one lane.
-    enable : 1 bit
-        Take a new operand at the clock edge.
+        Of the beat (:func:`speq.layouts.kind_layout`); only with more than one lane. With two
+        stages, that of the beat that the second takes.
+    enable : a bit for each stage
+        Move the registers of the stage; the last takes a new operand at the clock edge.
     operand : struct
         :func:`speq.layouts.operand_layout`.
     """
@@ -57,7 +57,7 @@ class Column(Block):
         lanes = parameters.lanes
         ports = {
             "values": In(data.ArrayLayout(Fp16, lanes)),
-            "enable": In(1),
+            "enable": In(parameters.stages["columns"]),
             "operand": Out(operand_layout(parameters)),
         }
         if parameters.packs:
@@ -78,39 +78,71 @@ class Column(Block):
             self._exponent(m, f"exponent_{lane}", value, shifts[lane])
             for lane, value in enumerate(lanes)
         ]
-        significands = [_significand(value) for value in lanes]
         single, single_exponent = lanes[0], exponents[0]
         if takes_single(self.parameters):
             single = Fp16(self.single)
             shift = self.single_shift if self.parameters.packs else 0
             single_exponent = self._exponent(m, "exponent_single", single, shift)
+        significands = [
+            self._held(m, f"significand_{lane}", _significand(value))
+            for lane, value in enumerate(lanes)
+        ]
+        one = significands[0]
+        if takes_single(self.parameters):
+            one = self._held(m, "significand_single", _significand(single))
+        single_exponent = self._held(m, "exponent_single_held", single_exponent)
+        signs = self._flags(m, "signs", lanes, single, lambda value: value.sign)
+        nans = self._flags(m, "nans", lanes, single, _is_nan)
+        infinities = self._flags(m, "infinities", lanes, single, _is_infinite)
         if len(lanes) == 1:
-            exponent, factors = exponents[0], significands
+            exponent, factors = single_exponent, significands
+
         else:
             shared, aligned = self._align(m, exponents, significands)
             exponent = Mux(of_nibbles(self.kind), shared, single_exponent)
-            factors = self._factors(m, _significand(single), aligned)
+            factors = self._factors(m, one, aligned)
 
         operand = Signal(operand_layout(self.parameters))
         for index, magnitude in enumerate(factors):
             m.d.comb += operand.factors[f"brick_{index}"].one.eq(magnitude)
         m.d.comb += [
-            operand.signs.eq(self._per_lane(lanes, single, lambda value: value.sign, repeat=True)),
-            operand.nans.eq(self._per_lane(lanes, single, _is_nan)),
-            operand.infinities.eq(self._per_lane(lanes, single, _is_infinite)),
-            operand.zero.eq(~_significand(single).any()),
+            operand.signs.eq(self._per_lane(*signs, repeat=True)),
+            operand.nans.eq(self._per_lane(*nans)),
+            operand.infinities.eq(self._per_lane(*infinities)),
+            operand.zero.eq(~one.any()),
             operand.exponent.eq(exponent - 2),
         ]
         registered = Signal.like(operand, reset_less=True)
-        with m.If(self.enable):
+        with m.If(self.enable[-1]):
             m.d.sync += registered.eq(operand)
         m.d.comb += self.operand.eq(registered)
-        # A longer pipeline has time for the triples behind the register, where PEs have less to do.
-        late = self.parameters.pipeline >= SPLIT_PIPELINE
         for index in range(len(factors)):
-            factor = (self.operand if late else operand).factors[f"brick_{index}"]
+            factor = operand.factors[f"brick_{index}"]
             m.d.comb += factor.three.eq(factor.one + (factor.one << 1))
         return m
+
+    def _held(self, m: Module, name: str, value: Value) -> Value:
+        """The value in the registers of the first of two stages; with one stage itself."""
+        if len(self.enable) == 1:
+            return value
+        held = Signal(len(value), name=f"{name}_held", reset_less=True)
+        with m.If(self.enable[0]):
+            m.d.sync += held.eq(value)
+        return held
+
+    def _flags(
+        self,
+        m: Module,
+        name: str,
+        lanes: Sequence[data.View],
+        single: data.View,
+        flag: Callable[[data.View], Value],
+    ) -> tuple[list[Value], Value]:
+        """A flag of each lane's value and of the single one, which may be the first lane's."""
+        flags = [self._held(m, f"{name}_{lane}", flag(value)) for lane, value in enumerate(lanes)]
+        if not takes_single(self.parameters):
+            return flags, flags[0]
+        return flags, self._held(m, f"{name}_single", flag(single))
 
     def _exponent(self, m: Module, name: str, value: data.View, shift: Value | int) -> Value:
         """Effective exponent plus column shift."""
@@ -130,13 +162,12 @@ class Column(Block):
         self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
         """Exponent of the lanes' block, and their significands aligned to it."""
+        if takes_single(self.parameters):
+            return self._align_in_two(m, exponents, significands)
         pairs = [
             self._larger(m, a, b) for a, b in zip(exponents[::2], exponents[1::2], strict=True)
         ]
-        if takes_single(self.parameters):
-            block = self._largest(m, exponents)
-        else:
-            block = reduce(partial(self._larger, m), pairs)
+        block = reduce(partial(self._larger, m), pairs)
         shared = Mux(self._pairs, pairs[0], block) if self.parameters.lanes == 4 else block
         aligned = []
         for lane, (exponent, significand) in enumerate(zip(exponents, significands, strict=True)):
@@ -149,6 +180,43 @@ class Column(Block):
             ]
             aligned.append(places)
         return shared, aligned
+
+    def _align_in_two(
+        self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        """The same in two stages: distances in the first, shifts in the second.
+
+        Only the second knows the mode, so that the first makes the distances of pairs, too.
+        """
+        block, behind = self._distances(m, "block", exponents)
+        if isinstance(self._pairs, Const):
+            shared, shifts = block, behind
+        else:
+            of_pair, behind_pair = self._distances(m, "pair", exponents[:2])
+            shared = Mux(self._pairs, of_pair, block)
+            shifts = [Mux(self._pairs, *both) for both in zip(behind_pair, behind, strict=False)]
+            shifts += behind[2:]
+        aligned = []
+        for lane, (shift, significand) in enumerate(zip(shifts, significands, strict=True)):
+            places = Signal(PAIR_BITS + 1, name=f"aligned_{lane}")
+            m.d.comb += places.eq(Cat(Const(0, 2), significand) >> shift)
+            aligned.append(places)
+        return shared, aligned
+
+    def _distances(
+        self, m: Module, name: str, exponents: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        """Largest exponent and how far behind it each is, all held; 15 stands for more, too."""
+        largest = Signal(SHIFT_BITS, name=name)
+        m.d.comb += largest.eq(self._largest(m, exponents))
+        behind = []
+        for lane, exponent in enumerate(exponents):
+            distance = Signal(SHIFT_BITS, name=f"{name}_behind_{lane}")
+            m.d.comb += distance.eq(largest - exponent)
+            far = distance[SHIFT_BITS - 2 :].any()
+            near = distance[: SHIFT_BITS - 2] | far.replicate(SHIFT_BITS - 2)
+            behind.append(self._held(m, f"{name}_behind_{lane}", near))
+        return self._held(m, name, largest), behind
 
     def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
         """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""
@@ -188,23 +256,14 @@ class Column(Block):
             factors = [Mux(self._pairs, *both) for both in zip(parts, factors, strict=True)]
         return factors
 
-    def _per_lane(
-        self,
-        values: Sequence[data.View],
-        single: data.View,
-        flag: Callable[[data.View], Value],
-        *,
-        repeat: bool = False,
-    ) -> Value:
-        """One flag per lane.
+    def _per_lane(self, flags: Sequence[Value], first: Value, *, repeat: bool = False) -> Value:
+        """One flag per lane, from those of all values and of the single one.
 
         VERIFY and MIDDLE: that of their one value, in every lane or in the first alone. A pair:
         each of the two flags for the two lanes whose bricks it shares.
         """
-        flags = [flag(value) for value in values]
         if len(flags) == 1:
-            return flags[0]
-        first = flag(single)
+            return first
         rest = [first if repeat else Const(0, 1)] * (len(flags) - 1)
         lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(first, *rest))
         if len(flags) == 4 and self.parameters.integers:

@@ -61,6 +61,8 @@ DRAFTS_PER_WORD = 4
 MAX_DIMENSION = 256
 MAX_TOKENS = 64
 MAX_PIPELINE = 4
+SPLIT_PIPELINE = 3
+"""Least pipeline in which columns and PEs, too, are cut in two stages."""
 BOUNDARY_BYTES = 4096
 """No AXI4 burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 MAX_BURST_BEATS = 256
@@ -288,11 +290,11 @@ class Parameters:
         """Register stages from an accepted beat to its result, by unit, in the order they are."""
         depth = self.pipeline
         return {
-            "columns": 1,
-            "multiply": 1,
+            "columns": 2 if depth >= SPLIT_PIPELINE else 1,
+            "multiply": 2 if depth >= SPLIT_PIPELINE else 1,
             "reduce": 1,
             "accumulate": depth,
-            "round": min(depth, 3),
+            "round": depth,
         }
 
     # Derived: cycles ---------------------------------------------------------------------------

@@ -52,12 +52,12 @@ class ProductStage(Block):
         column, pe = place(m, "column", self.column), place(m, "pe", self.pe)
         m.d.comb += [
             column.values.eq(self.values),
-            column.enable.eq(1),
+            column.enable.eq(-1),
             pe.word.eq(self.word),
             pe.load.eq(self.load.replicate(len(pe.load))),
             pe.swap.eq(self.swap),
             pe.operand.eq(column.operand),
-            pe.enable.eq(1),
+            pe.enable.eq(-1),
         ]
         if self.parameters.packs:
             m.d.comb += column.shifts.eq(self.shifts)
