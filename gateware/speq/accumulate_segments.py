@@ -10,6 +10,9 @@ token or another: each segment reads and writes its own bits in its own stage.
     stage 0     segment 0 | rows of segments 1, 2 wait
     stage 1     sum of 0 waits | segment 1 | rows of segment 2 wait
     stage 2     sums of 0 and 1 wait | segment 2  -> the whole sum
+
+In the longer pipelines a token's old sum is read a stage before it is added, into a register: the
+choice among tokens then takes no time from the adder.
 """
 
 import dataclasses

@@ -10,8 +10,9 @@
 
     rows:  multiply --> reduce --> accumulate --> round
 
-Five register stages, or more where the units of a row are pipelined. The control of a stage is
-one :class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
+Five register stages, or more where columns and the units of a row are pipelined. Of two stages of
+columns the first takes activations alone, before a tile is there. The control of a stage is one
+:class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
 move with it. When results are not taken, the stages fill up and stop one after the other; nothing
 is lost and no result depends on it.
 """

@@ -17,7 +17,8 @@ L        mode            what the bricks multiply                      at bits
 Signs are applied inside the sum: a negative brick is inverted, and its missing one joins the
 carry-save tree, so that the product leaves in two's complement without an incrementer.
 
-In the longer pipelines registers stand between the bricks and the sum.
+In the longer pipelines registers stand between the bricks and the sum, which gets the missing ones
+as one row, and adds in short blocks.
 """
 
 from collections.abc import Sequence

@@ -104,8 +104,9 @@ class Parameters:
     pipeline : int
         Most register stages that a unit of a row is cut into (1..4). 1 adds and accumulates whole
         numbers; from 2 on a row's sum stays in carry-save form, its accumulators are cut into as
-        many segments, each a stage later than the one below, and rounding takes two stages, from 3
-        on three. More stages allow a faster clock; results are the same.
+        many segments, each a stage later than the one below, and rounding takes as many stages.
+        From 3 on columns and PEs take two each, and carries run in short blocks. More stages allow
+        a faster clock; results are the same.
     target : str
         What the design is meant for; a label carried into reports.
     clock_mhz : float

@@ -112,8 +112,8 @@ class _Found:
 class Round(Block):
     """One output element, registered.
 
-    A pipelined row takes two stages, cut where 15 digits are left to drop, or three, with rounding
-    in one of its own.
+    A pipelined row takes two stages, cut where 15 digits are left to drop, or three or four, with
+    rounding in one of its own.
 
     Members
     -------
