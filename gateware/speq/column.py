@@ -192,9 +192,12 @@ class Column(Block):
         if isinstance(self._pairs, Const):
             shared, shifts = block, behind
         else:
-            of_pair, behind_pair = self._distances(m, "pair", exponents[:2])
-            shared = Mux(self._pairs, of_pair, block)
-            shifts = [Mux(self._pairs, *both) for both in zip(behind_pair, behind, strict=False)]
+            pair, behind_pair = self._distances(m, "pair", exponents[:2])
+            shared = Mux(self._pairs, pair, block)
+            shifts = [
+                Mux(self._pairs, in_pair, in_block)
+                for in_pair, in_block in zip(behind_pair, behind[:2], strict=True)
+            ]
             shifts += behind[2:]
         aligned = []
         for lane, (shift, significand) in enumerate(zip(shifts, significands, strict=True)):

@@ -416,14 +416,14 @@ _SUM = (
     Mutant(
         "distances_of_the_block_for_a_pair",
         "column.py",
-        "zip(behind_pair, behind, strict=False)",
-        "zip(behind, behind, strict=True)",
+        "zip(behind_pair, behind[:2], strict=True)",
+        "zip(behind[:2], behind[:2], strict=True)",
         "piped",
     ),
     Mutant(
         "exponent_of_the_block_for_a_pair",
         "column.py",
-        "Mux(self._pairs, of_pair, block)",
+        "Mux(self._pairs, pair, block)",
         "block",
         "piped",
     ),
