@@ -10,27 +10,30 @@
 
     rows:  multiply --> reduce --> accumulate --> round
 
-Five register stages, or more where the units of a row are pipelined, or made for an FPGA
-(:mod:`speq.dsp`). The control of a stage is one :class:`speq.streams.StreamRegister` for the whole
-array; the data registers in columns and rows move with it. When results are not taken, the stages
-fill up and stop one after the other; nothing is lost and no result depends on it.
+Five register stages, or more where columns and the units of a row are pipelined. Of two stages of
+columns the first takes activations alone, before a tile is there. The control of a stage is one
+:class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
+move with it. When results are not taken, the stages fill up and stop one after the other; nothing
+is lost and no result depends on it. On an FPGA the stages never stop (:mod:`speq.dsp.streams`).
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from speq.accumulate_segments import reads_ahead
 from speq.block import Block, place
 from speq.column import Column, takes_single
 from speq.dsp.column import DspColumn
-from speq.dsp.prepare import Prepare
+from speq.dsp.streams import Outlet, Skid
 from speq.layouts import (
     activation_stream,
     beat_layout,
     load_enables,
     of_nibbles,
+    payload_shape,
     result_stream,
     stage_layout,
     tile_stream,
@@ -43,6 +46,9 @@ from speq.sequencer import Sequencer
 from speq.streams import StreamRegister
 
 __all__ = ["Array"]
+
+OUTLET_CYCLES = 4
+"""From a result's entry into the queue to the room that it leaves being seen, for full rate."""
 
 
 class Array(Block):
@@ -68,22 +74,19 @@ class Array(Block):
             "activations": In(activation_stream(parameters)),
             "results": Out(result_stream(parameters)),
         }
-        parts: list[Block] = [self.loader, self.sequencer, self.column, self.row]
-        if parameters.in_dsp:
-            self.prepare = Prepare(parameters)
-            parts.append(self.prepare)
-        super().__init__(parameters, ports, *parts)
+        super().__init__(parameters, ports, self.loader, self.sequencer, self.column, self.row)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         loader = place(m, "loader", self.loader)
         sequencer = place(m, "sequencer", self.sequencer)
-        wiring.connect(m, wiring.flipped(self.tiles), loader.tiles)
-        wiring.connect(m, wiring.flipped(self.weights), loader.weights)
+        tiles, weights, activations = self._inputs(m)
+        wiring.connect(m, tiles, loader.tiles)
+        wiring.connect(m, weights, loader.weights)
         wiring.connect(m, loader.loaded, sequencer.loaded)
 
-        stages = self._stages(m, sequencer)
-        operands = self._columns(m, sequencer, stages)
+        stages = self._stages(m, sequencer, activations)
+        operands = self._columns(m, sequencer, stages["columns"], activations.payload)
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, loader)
@@ -95,39 +98,56 @@ class Array(Block):
                 m.d.comb += row.result_kind.eq(total.kind)
             if self.parameters.packs:
                 m.d.comb += row.row_exponent.eq(total.row_exponent[number])
-        self._results(m, rows, stages["round"][-1])
+        self._results(m, rows, sequencer, stages)
         return m
 
+    def _inputs(self, m: Module) -> list[wiring.PureInterface]:
+        """The three input streams as the units take them."""
+        streams = {name: getattr(self, name) for name in ("tiles", "weights", "activations")}
+        if not self.parameters.in_dsp:
+            return [wiring.flipped(stream) for stream in streams.values()]
+        buffered = []
+        for name, stream in streams.items():
+            m.submodules[f"enter_{name}"] = skid = Skid(payload_shape(stream.signature))
+            wiring.connect(m, wiring.flipped(stream), skid.i)
+            buffered.append(skid.o)
+        return buffered
+
     def _stages(
-        self, m: Module, sequencer: wiring.PureInterface
+        self, m: Module, sequencer: wiring.PureInterface, activations: wiring.PureInterface
     ) -> dict[str, list[StreamRegister]]:
         """Control of the register stages of each unit, chained."""
         beat, stage = beat_layout(self.parameters), stage_layout(self.parameters)
         stages: dict[str, list[StreamRegister]] = {}
         for name, count in self.parameters.stages.items():
-            # Nothing of the tile is known yet where activations are prepared.
-            shape = 0 if name == "prepare" else beat if name in ("columns", "round") else stage
-            stages[name] = [StreamRegister(shape) for _ in range(count)]
+            shapes = [beat if name in ("columns", "round") else stage] * count
+            if name == "columns" and count > 1:
+                # Activations enter before a tile is there to make a beat of them.
+                shapes[0] = unsigned(0)
+            stages[name] = [StreamRegister(shape) for shape in shapes]
             for number, register in enumerate(stages[name]):
                 suffix = f"_{number}" if count > 1 else ""
                 m.submodules[f"stage_{name}{suffix}"] = register
+            if name == "columns":
+                continue
             for before, after in pairwise(stages[name]):
                 wiring.connect(m, before.o, after.i)
-        names = ("columns", "multiply", "reduce", "accumulate", "round")
-        columns, multiply, reduce, accumulate, round_ = (stages[name] for name in names)
+        columns, multiply, reduce, accumulate, round_ = stages.values()
 
-        wiring.connect(m, sequencer.beat, columns[0].i)
-        arriving = self.activations
-        if "prepare" in stages:
-            prepare = stages["prepare"][0]
-            arriving = prepare.o
+        if not self.parameters.in_dsp:
+            wiring.connect(m, sequencer.beat, columns[-1].i)
+        if len(columns) == 1:
+            waiting, taken = activations.valid, activations.ready
+        else:
+            entered = columns[0]
             m.d.comb += [
-                prepare.i.valid.eq(self.activations.valid),
-                self.activations.ready.eq(prepare.i.ready),
+                entered.i.valid.eq(activations.valid),
+                activations.ready.eq(entered.i.ready),
             ]
+            waiting, taken = entered.o.valid, entered.o.ready
         m.d.comb += [
-            sequencer.activations_valid.eq(arriving.valid),
-            arriving.ready.eq(columns[0].take),
+            sequencer.activations_valid.eq(waiting),
+            taken.eq(columns[-1].take),
             multiply[0].i.valid.eq(columns[-1].o.valid),
             columns[-1].o.ready.eq(multiply[0].i.ready),
             *_copied(multiply[0].i.payload, columns[-1].o.payload),
@@ -149,43 +169,34 @@ class Array(Block):
         self,
         m: Module,
         sequencer: wiring.PureInterface,
-        stages: dict[str, list[StreamRegister]],
+        stages: list[StreamRegister],
+        payload: data.View,
     ) -> Signal:
         """Give each column its activations; returns the operands of all, side by side."""
         operands = []
         for number in range(self.parameters.columns):
-            column = first = place(m, f"column_{number}", self.column)
-            m.d.comb += column.enable.eq(Cat(stage.take for stage in stages["columns"]))
-            kind = None
+            column = place(m, f"column_{number}", self.column)
+            enables = Cat(stage.take for stage in stages)
+            if self.parameters.in_dsp:
+                enables = Cat(enables[:-1], Const(1, 1))
+            m.d.comb += column.enable.eq(enables)
+            several = None
             if self.parameters.lanes > 1:
                 kind = sequencer.beat.payload.kind
                 m.d.comb += column.kind.eq(kind)
-            if "prepare" in stages:
-                first = place(m, f"prepare_{number}", self.prepare)
-                m.d.comb += [
-                    first.enable.eq(stages["prepare"][0].take),
-                    column.prepared.eq(first.prepared),
-                ]
-            self._activations(m, number, first, kind)
+                if takes_single(self.parameters):
+                    m.d.comb += column.single.eq(payload.values[number])
+                    if self.parameters.packs:
+                        m.d.comb += column.single_shift.eq(payload.shifts[number])
+                else:
+                    several = of_nibbles(kind)
+            self._feed(m, number, column.values, payload.values, several)
+            if self.parameters.packs:
+                self._feed(m, number, column.shifts, payload.shifts, several)
             operands.append(column.operand)
         joined = Signal(self.row.operands.shape(), name="operands")
         m.d.comb += joined.eq(Cat(*operands))
         return joined
-
-    def _activations(
-        self, m: Module, number: int, column: wiring.PureInterface, kind: data.View | None
-    ) -> None:
-        """Values of a beat, and their shifts, for one column."""
-        payload, several = self.activations.payload, None
-        if takes_single(self.parameters):
-            m.d.comb += column.single.eq(payload.values[number])
-            if self.parameters.packs:
-                m.d.comb += column.single_shift.eq(payload.shifts[number])
-        elif kind is not None:
-            several = of_nibbles(kind)
-        self._feed(m, number, column.values, payload.values, several)
-        if self.parameters.packs:
-            self._feed(m, number, column.shifts, payload.shifts, several)
 
     def _feed(
         self, m: Module, number: int, lanes: data.View, elements: data.View, several: Value | None
@@ -218,9 +229,16 @@ class Array(Block):
         """The stages' enables, and what goes with their beats."""
         for name in ("multiply", "reduce", "accumulate", "round"):
             takes = Cat(stage.take for stage in stages[name])
+            if self.parameters.in_dsp and name != "accumulate":
+                # Stages that never stop may take what no beat brought.
+                takes = Const(-1, len(takes))
             m.d.comb += getattr(row, name).eq(takes)
         sums = [stage.i.payload for stage in stages["accumulate"]]
-        m.d.comb += row.first.eq(Cat(beat.clear for beat in sums))
+        looked_up = sums
+        if reads_ahead(self.parameters):
+            looked_up = [stages["reduce"][-1].i.payload, *sums[:-1]]
+            m.d.comb += row.next_token.eq(Cat(beat.token for beat in looked_up))
+        m.d.comb += row.first.eq(Cat(beat.clear for beat in looked_up))
         if self.parameters.tokens > 1:
             m.d.comb += row.token.eq(Cat(beat.token for beat in sums))
         beat = stages["columns"][-1].o.payload
@@ -229,15 +247,39 @@ class Array(Block):
         if self.parameters.word_beats > 1:
             m.d.comb += row.part.eq(beat.part)
 
-    def _results(self, m: Module, rows: list[wiring.PureInterface], stage: StreamRegister) -> None:
+    def _results(
+        self,
+        m: Module,
+        rows: list[wiring.PureInterface],
+        sequencer: wiring.PureInterface,
+        stages: dict[str, list[StreamRegister]],
+    ) -> None:
+        """From the last stage to the port."""
+        stage, payload = stages["round"][-1], self.results.payload
+        if self.parameters.in_dsp:
+            depth = sum(self.parameters.stages.values()) + OUTLET_CYCLES
+            m.submodules.outlet = outlet = Outlet(payload.shape(), depth)
+            wiring.connect(m, outlet.o, wiring.flipped(self.results))
+            payload, beat, entry = outlet.result, sequencer.beat, stages["columns"][-1]
+            m.d.comb += [
+                entry.i.payload.eq(beat.payload),
+                entry.i.valid.eq(beat.valid & outlet.room),
+                beat.ready.eq(outlet.room),
+                outlet.enters.eq(entry.take & beat.payload.emit),
+                outlet.valid.eq(stage.o.valid),
+                stage.o.ready.eq(1),
+            ]
+        else:
+            m.d.comb += [
+                self.results.valid.eq(stage.o.valid),
+                stage.o.ready.eq(self.results.ready),
+            ]
         m.d.comb += [
-            self.results.valid.eq(stage.o.valid),
-            stage.o.ready.eq(self.results.ready),
-            self.results.payload.last.eq(stage.o.payload.last),
-            *(self.results.payload.values[r].eq(row.value) for r, row in enumerate(rows)),
+            payload.last.eq(stage.o.payload.last),
+            *(payload.values[r].eq(row.value) for r, row in enumerate(rows)),
         ]
         if self.parameters.tokens > 1:
-            m.d.comb += self.results.payload.token.eq(stage.o.payload.token)
+            m.d.comb += payload.token.eq(stage.o.payload.token)
 
 
 def _copied(target: data.View, source: data.View) -> list[object]:

@@ -25,70 +25,12 @@ from speq.layouts import (
     of_nibbles,
     operand_layout,
 )
-from speq.parameters import Parameters
+from speq.parameters import SPLIT_PIPELINE, Parameters
 
-__all__ = [
-    "Column",
-    "ColumnParts",
-    "aligned_significand",
-    "effective_exponent",
-    "larger",
-    "largest",
-    "rounded",
-    "significand_of",
-    "takes_single",
-]
+__all__ = ["Column", "rounded", "takes_single"]
 
 
-class ColumnParts:
-    """What any column makes of its beat's kind: a part of :class:`Column` and its variants."""
-
-    parameters: Parameters
-    kind: data.View
-
-    @property
-    def pairs(self) -> Value:
-        """Whether the lanes of this beat are a pair of QVERIFY among four lanes."""
-        if self.parameters.lanes < 4 or not self.parameters.integers:
-            return Const(0, 1)
-        return self.kind.integer & ~self.kind.block
-
-    def flags(
-        self, operand: data.View, lanes: Sequence[data.View], single: data.View
-    ) -> list[object]:
-        """Assignments of signs and special values of an operand."""
-        return [
-            operand.signs.eq(self._per_lane(lanes, single, lambda value: value.sign, repeat=True)),
-            operand.nans.eq(self._per_lane(lanes, single, _is_nan)),
-            operand.infinities.eq(self._per_lane(lanes, single, _is_infinite)),
-            operand.zero.eq(~significand_of(single).any()),
-        ]
-
-    def _per_lane(
-        self,
-        values: Sequence[data.View],
-        single: data.View,
-        flag: Callable[[data.View], Value],
-        *,
-        repeat: bool = False,
-    ) -> Value:
-        """One flag per lane.
-
-        VERIFY and MIDDLE: that of their one value, in every lane or in the first alone. A pair:
-        each of the two flags for the two lanes whose bricks it shares.
-        """
-        flags = [flag(value) for value in values]
-        if len(flags) == 1:
-            return flags[0]
-        first = flag(single)
-        rest = [first if repeat else Const(0, 1)] * (len(flags) - 1)
-        lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(first, *rest))
-        if len(flags) == 4 and self.parameters.integers:
-            lanes = Mux(self.pairs, Cat(*flags[:2], *flags[:2]), lanes)
-        return lanes
-
-
-class Column(ColumnParts, Block):
+class Column(Block):
     """Operand of one column, registered.
 
     Members
@@ -101,9 +43,10 @@ class Column(ColumnParts, Block):
         In longer pipelines with several lanes: the one value of VERIFY and MIDDLE and its shift,
         apart from the lanes', so that the mode is needed late.
     kind : struct
-        Of the beat (:func:`speq.layouts.kind_layout`); only with more than one lane.
-    enable : 1 bit
-        Take a new operand at the clock edge.
+        Of the beat (:func:`speq.layouts.kind_layout`); only with more than one lane. With two
+        stages, that of the beat that the second takes.
+    enable : a bit for each stage
+        Move the registers of the stage; the last takes a new operand at the clock edge.
     operand : struct
         :func:`speq.layouts.operand_layout`.
     """
@@ -114,7 +57,7 @@ class Column(ColumnParts, Block):
         lanes = parameters.lanes
         ports = {
             "values": In(data.ArrayLayout(Fp16, lanes)),
-            "enable": In(1),
+            "enable": In(parameters.stages["columns"]),
             "operand": Out(operand_layout(parameters)),
         }
         if parameters.packs:
@@ -132,54 +75,177 @@ class Column(ColumnParts, Block):
         lanes = [Fp16(self.values[lane]) for lane in range(self.parameters.lanes)]
         shifts = self.shifts if self.parameters.packs else [0] * len(lanes)
         exponents = [
-            effective_exponent(m, f"exponent_{lane}", value, shifts[lane])
+            self._exponent(m, f"exponent_{lane}", value, shifts[lane])
             for lane, value in enumerate(lanes)
         ]
-        significands = [significand_of(value) for value in lanes]
         single, single_exponent = lanes[0], exponents[0]
         if takes_single(self.parameters):
             single = Fp16(self.single)
             shift = self.single_shift if self.parameters.packs else 0
-            single_exponent = effective_exponent(m, "exponent_single", single, shift)
-        if len(lanes) == 1:
-            exponent, factors = exponents[0], significands
-        else:
+            single_exponent = self._exponent(m, "exponent_single", single, shift)
+        significands = [
+            self._held(m, f"significand_{lane}", _significand(value))
+            for lane, value in enumerate(lanes)
+        ]
+        one = significands[0]
+        if takes_single(self.parameters):
+            one = self._held(m, "significand_single", _significand(single))
+        single_exponent = self._held(m, "exponent_single_held", single_exponent)
+        signs = self._flags(m, "signs", lanes, single, lambda value: value.sign)
+        nans = self._flags(m, "nans", lanes, single, _is_nan)
+        infinities = self._flags(m, "infinities", lanes, single, _is_infinite)
+        exponent, aligned = single_exponent, []
+        if len(lanes) > 1:
             shared, aligned = self._align(m, exponents, significands)
             exponent = Mux(of_nibbles(self.kind), shared, single_exponent)
-            factors = self._factors(m, significand_of(single), aligned)
 
         operand = Signal(operand_layout(self.parameters))
-        for index, magnitude in enumerate(factors):
-            m.d.comb += operand.factors[f"brick_{index}"].one.eq(magnitude)
+        self._multiplied(m, operand.factors, one, aligned)
         m.d.comb += [
-            *self.flags(operand, lanes, single),
+            operand.signs.eq(self._per_lane(*signs, repeat=True)),
+            operand.nans.eq(self._per_lane(*nans)),
+            operand.infinities.eq(self._per_lane(*infinities)),
+            operand.zero.eq(~one.any()),
             operand.exponent.eq(exponent - 2),
         ]
         registered = Signal.like(operand, reset_less=True)
-        with m.If(self.enable):
+        with m.If(self.enable[-1]):
             m.d.sync += registered.eq(operand)
         m.d.comb += self.operand.eq(registered)
-        # A longer pipeline has time for the triples behind the register, where PEs have less to do.
-        late = self.parameters.splits_products
-        for index in range(len(factors)):
-            factor = (self.operand if late else operand).factors[f"brick_{index}"]
-            m.d.comb += factor.three.eq(factor.one + (factor.one << 1))
         return m
+
+    def _held(self, m: Module, name: str, value: Value) -> Value:
+        """The value in the registers of the first of two stages; with one stage itself."""
+        if len(self.enable) == 1:
+            return value
+        held = Signal(len(value), name=f"{name}_held", reset_less=True)
+        with m.If(self.enable[0]):
+            m.d.sync += held.eq(value)
+        return held
+
+    def _flags(
+        self,
+        m: Module,
+        name: str,
+        lanes: Sequence[data.View],
+        single: data.View,
+        flag: Callable[[data.View], Value],
+    ) -> tuple[list[Value], Value]:
+        """A flag of each lane's value and of the single one, which may be the first lane's."""
+        flags = [self._held(m, f"{name}_{lane}", flag(value)) for lane, value in enumerate(lanes)]
+        if not takes_single(self.parameters):
+            return flags, flags[0]
+        return flags, self._held(m, f"{name}_single", flag(single))
+
+    def _exponent(self, m: Module, name: str, value: data.View, shift: Value | int) -> Value:
+        """Effective exponent plus column shift."""
+        exponent = Signal(SHIFT_BITS, name=name)
+        effective = Cat(value.exponent[0] | ~value.exponent.any(), value.exponent[1:])
+        m.d.comb += exponent.eq(effective + shift)
+        return exponent
+
+    @property
+    def _pairs(self) -> Value:
+        """Whether the lanes of this beat are a pair of QVERIFY among four lanes."""
+        if self.parameters.lanes < 4 or not self.parameters.integers:
+            return Const(0, 1)
+        return self.kind.integer & ~self.kind.block
 
     def _align(
         self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
         """Exponent of the lanes' block, and their significands aligned to it."""
-        pairs = [larger(m, a, b) for a, b in zip(exponents[::2], exponents[1::2], strict=True)]
         if takes_single(self.parameters):
-            block = largest(m, exponents)
-        else:
-            block = reduce(partial(larger, m), pairs)
-        shared = Mux(self.pairs, pairs[0], block) if self.parameters.lanes == 4 else block
+            return self._align_in_two(m, exponents, significands)
+        pairs = [
+            self._larger(m, a, b) for a, b in zip(exponents[::2], exponents[1::2], strict=True)
+        ]
+        block = reduce(partial(self._larger, m), pairs)
+        shared = Mux(self._pairs, pairs[0], block) if self.parameters.lanes == 4 else block
         aligned = []
         for lane, (exponent, significand) in enumerate(zip(exponents, significands, strict=True)):
-            aligned.append(aligned_significand(m, lane, shared, exponent, significand))
+            behind = Signal(SHIFT_BITS, name=f"behind_{lane}")
+            # A magnitude of 12 bits and the bit below it, on which it rounds.
+            places = Signal(PAIR_BITS + 1, name=f"aligned_{lane}")
+            m.d.comb += [
+                behind.eq(shared - exponent),
+                places.eq(Cat(Const(0, 2), significand) >> behind),
+            ]
+            aligned.append(places)
         return shared, aligned
+
+    def _align_in_two(
+        self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        """The same in two stages: distances in the first, shifts in the second.
+
+        Only the second knows the mode, so that the first makes the distances of pairs, too.
+        """
+        block, behind = self._distances(m, "block", exponents)
+        if isinstance(self._pairs, Const):
+            shared, shifts = block, behind
+        else:
+            pair, behind_pair = self._distances(m, "pair", exponents[:2])
+            shared = Mux(self._pairs, pair, block)
+            shifts = [
+                Mux(self._pairs, in_pair, in_block)
+                for in_pair, in_block in zip(behind_pair, behind[:2], strict=True)
+            ]
+            shifts += behind[2:]
+        aligned = []
+        for lane, (shift, significand) in enumerate(zip(shifts, significands, strict=True)):
+            places = Signal(PAIR_BITS + 1, name=f"aligned_{lane}")
+            m.d.comb += places.eq(Cat(Const(0, 2), significand) >> shift)
+            aligned.append(places)
+        return shared, aligned
+
+    def _distances(
+        self, m: Module, name: str, exponents: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        """Largest exponent and how far behind it each is, all held; 15 stands for more, too."""
+        largest = Signal(SHIFT_BITS, name=name)
+        m.d.comb += largest.eq(self._largest(m, exponents))
+        behind = []
+        for lane, exponent in enumerate(exponents):
+            distance = Signal(SHIFT_BITS, name=f"{name}_behind_{lane}")
+            m.d.comb += distance.eq(largest - exponent)
+            far = distance[SHIFT_BITS - 2 :].any()
+            near = distance[: SHIFT_BITS - 2] | far.replicate(SHIFT_BITS - 2)
+            behind.append(self._held(m, f"{name}_behind_{lane}", near))
+        return self._held(m, name, largest), behind
+
+    def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
+        """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""
+        places = range(len(exponents))
+        no_less = {(a, b): Signal(name=f"no_less_{a}_{b}") for a, b in combinations(places, 2)}
+        for (a, b), flag in no_less.items():
+            m.d.comb += flag.eq(exponents[a] >= exponents[b])
+        largest = Const(0, SHIFT_BITS)
+        for place in places:
+            wins = [
+                no_less[place, other] if place < other else ~no_less[other, place]
+                for other in places
+                if other != place
+            ]
+            largest = largest | (exponents[place] & Cat(*wins).all().replicate(SHIFT_BITS))
+        return largest
+
+    def _larger(self, m: Module, a: Value, b: Value) -> Value:
+        larger = Signal(SHIFT_BITS, name="larger")
+        m.d.comb += larger.eq(Mux(b > a, b, a))
+        return larger
+
+    def _multiplied(
+        self, m: Module, factors: data.View, one: Value, aligned: Sequence[Value]
+    ) -> None:
+        """Give each brick what it multiplies, and three times that."""
+        magnitudes = self._factors(m, one, aligned) if aligned else [one]
+        for index, magnitude in enumerate(magnitudes):
+            factor = factors[f"brick_{index}"]
+            m.d.comb += [
+                factor.one.eq(magnitude),
+                factor.three.eq(factor.one + (factor.one << 1)),
+            ]
 
     def _factors(self, m: Module, verify: Value, aligned: Sequence[Value]) -> list[Value]:
         """What each brick multiplies: parts of the significand, or the lanes' magnitudes."""
@@ -195,63 +261,30 @@ class Column(ColumnParts, Block):
         if self.parameters.lanes == 4 and self.parameters.integers:
             pair = [rounded(m, places, PAIR_BITS) for places in aligned[:2]]
             parts = [part for magnitude in pair for part in _halves(magnitude)]
-            factors = [Mux(self.pairs, *both) for both in zip(parts, factors, strict=True)]
+            factors = [Mux(self._pairs, *both) for both in zip(parts, factors, strict=True)]
         return factors
+
+    def _per_lane(self, flags: Sequence[Value], first: Value, *, repeat: bool = False) -> Value:
+        """One flag per lane, from those of all values and of the single one.
+
+        VERIFY and MIDDLE: that of their one value, in every lane or in the first alone. A pair:
+        each of the two flags for the two lanes whose bricks it shares.
+        """
+        if len(flags) == 1:
+            return first
+        rest = [first if repeat else Const(0, 1)] * (len(flags) - 1)
+        lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(first, *rest))
+        if len(flags) == 4 and self.parameters.integers:
+            lanes = Mux(self._pairs, Cat(*flags[:2], *flags[:2]), lanes)
+        return lanes
 
 
 def takes_single(parameters: Parameters) -> bool:
     """Whether a column is given the one value of VERIFY and MIDDLE apart from its lanes'."""
-    return parameters.lanes > 1 and (parameters.splits_products or parameters.in_dsp)
+    return parameters.lanes > 1 and parameters.pipeline >= SPLIT_PIPELINE
 
 
-def effective_exponent(m: Module, name: str, value: data.View, shift: Value | int) -> Value:
-    """Effective exponent plus column shift."""
-    exponent = Signal(SHIFT_BITS, name=name)
-    effective = Cat(value.exponent[0] | ~value.exponent.any(), value.exponent[1:])
-    m.d.comb += exponent.eq(effective + shift)
-    return exponent
-
-
-def larger(m: Module, a: Value, b: Value) -> Value:
-    """The larger of two exponents."""
-    exponent = Signal(SHIFT_BITS, name="larger")
-    m.d.comb += exponent.eq(Mux(b > a, b, a))
-    return exponent
-
-
-def largest(m: Module, exponents: Sequence[Value]) -> Value:
-    """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""
-    places = range(len(exponents))
-    no_less = {(a, b): Signal(name=f"no_less_{a}_{b}") for a, b in combinations(places, 2)}
-    for (a, b), flag in no_less.items():
-        m.d.comb += flag.eq(exponents[a] >= exponents[b])
-    found: Value = Const(0, SHIFT_BITS)
-    for place in places:
-        wins = [
-            no_less[place, other] if place < other else ~no_less[other, place]
-            for other in places
-            if other != place
-        ]
-        found = found | (exponents[place] & Cat(*wins).all().replicate(SHIFT_BITS))
-    return found
-
-
-def aligned_significand(
-    m: Module, lane: int, shared: Value, exponent: Value, significand: Value
-) -> Value:
-    """A significand as far below the top as its exponent is below the shared one."""
-    behind = Signal(SHIFT_BITS, name=f"behind_{lane}")
-    # A magnitude of 12 bits and the bit below it, on which it rounds.
-    places = Signal(PAIR_BITS + 1, name=f"aligned_{lane}")
-    m.d.comb += [
-        behind.eq(shared - exponent),
-        places.eq(Cat(Const(0, 2), significand) >> behind),
-    ]
-    return places
-
-
-def significand_of(value: data.View) -> Value:
-    """The 11 bits of a number's significand."""
+def _significand(value: data.View) -> Value:
     return Cat(value.fraction, value.exponent.any())
 
 

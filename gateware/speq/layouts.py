@@ -14,7 +14,6 @@ __all__ = [
     "LOW_BITS",
     "PAIR_BITS",
     "PRODUCT_BITS",
-    "PRODUCT_LOW_BITS",
     "ROW_EXPONENT_BITS",
     "SHIFT_BITS",
     "SIGNIFICAND_BITS",
@@ -35,7 +34,6 @@ __all__ = [
     "operand_layout",
     "payload_shape",
     "product_layout",
-    "product_value",
     "result_stream",
     "stage_layout",
     "tile_stream",
@@ -52,8 +50,6 @@ BRICK_LANES = (0, 2, 1, 3)
 """Lane of each brick with four lanes. QVERIFY gives a lane two bricks, the first two or the last:
 so either brick of such a pair takes its weight from one of two nibbles."""
 PRODUCT_BITS = 2 * SIGNIFICAND_BITS + 1
-PRODUCT_LOW_BITS = 8
-"""Of a product, those that the multiplier adds where its row adds the rest."""
 PAIR_BITS = 2 * LOW_BITS
 """Magnitude of an activation of QVERIFY with more than one lane, in blocks of two."""
 SHIFT_BITS = 6
@@ -197,29 +193,11 @@ def _bricks(parameters: Parameters) -> data.StructLayout:
     )
 
 
-def product_value(parameters: Parameters) -> object:
-    """Shape of a product: a signed number, or in the longer pipelines one whose top is not added.
-
-    Members (of the latter)
-    -----------------------
-    low : unsigned
-        The lowest bits.
-    carry : 1 bit
-        Worth one in the rest.
-    rows : two numbers
-        Their sum, with the carry and modulo their width, is the rest in two's complement.
-    """
-    if not parameters.splits_products:
-        return signed(PRODUCT_BITS)
-    rows = data.ArrayLayout(PRODUCT_BITS - PRODUCT_LOW_BITS, 2)
-    return data.StructLayout({"low": PRODUCT_LOW_BITS, "carry": 1, "rows": rows})
-
-
 def product_layout(parameters: Parameters) -> data.StructLayout:
     """What a PE hands to its row: a signed product, where it belongs, and its special values."""
     return data.StructLayout(
         {
-            "value": product_value(parameters),
+            "value": signed(PRODUCT_BITS),
             "shift": SHIFT_BITS,
             "specials": Specials,
         }

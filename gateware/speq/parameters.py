@@ -63,8 +63,7 @@ MAX_DIMENSION = 256
 MAX_TOKENS = 64
 MAX_PIPELINE = 4
 SPLIT_PIPELINE = 3
-"""Least pipeline in which a product's work is spread anew: triples of activations are made behind
-the columns' registers, and its last addition is shared with the row."""
+"""Least pipeline in which columns and PEs, too, are cut in two stages."""
 FPGA = "fpga"
 """Target whose products are made in DSP blocks and whose sums run on carry chains."""
 BOUNDARY_BYTES = 4096
@@ -108,8 +107,9 @@ class Parameters:
     pipeline : int
         Most register stages that a unit of a row is cut into (1..4). 1 adds and accumulates whole
         numbers; from 2 on a row's sum stays in carry-save form, its accumulators are cut into as
-        many segments, each a stage later than the one below, and rounding takes two stages, from 3
-        on three. More stages allow a faster clock; results are the same.
+        many segments, each a stage later than the one below, and rounding takes as many stages.
+        From 3 on columns and PEs take two each, and carries run in short blocks. More stages allow
+        a faster clock; results are the same.
     target : str
         What the design is meant for. ``"fpga"`` makes products in DSP blocks and sums on carry
         chains (:mod:`speq.dsp`), with the stages that these want; it takes ``pipeline = 4`` and,
@@ -244,11 +244,6 @@ class Parameters:
         return self.pipeline > 1 and not self.in_dsp
 
     @property
-    def splits_products(self) -> bool:
-        """Whether a product's last addition is left to its row."""
-        return self.pipeline >= SPLIT_PIPELINE and not self.in_dsp
-
-    @property
     def word_beats(self) -> int:
         """Most beats that one token takes of a word in any mode."""
         return max(self.beats_per_token(mode) for mode in self.modes)
@@ -316,19 +311,18 @@ class Parameters:
         if self.in_dsp:
             levels = (self.columns - 1).bit_length()
             return {
-                "prepare": 1,
-                "columns": 1,
+                "columns": 2,
                 "multiply": 3,
                 "reduce": 1 + levels,
                 "accumulate": 1,
                 "round": 5,
             }
         return {
-            "columns": 1,
-            "multiply": 1,
+            "columns": 2 if depth >= SPLIT_PIPELINE else 1,
+            "multiply": 2 if depth >= SPLIT_PIPELINE else 1,
             "reduce": 1,
             "accumulate": depth,
-            "round": min(depth, 3),
+            "round": depth,
         }
 
     # Derived: cycles ---------------------------------------------------------------------------

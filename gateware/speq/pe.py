@@ -13,6 +13,7 @@ from speq.formats import family
 from speq.layouts import (
     BRICK_LANES,
     LOW_BITS,
+    SHIFT_BITS,
     DraftWeight,
     Fp16,
     Specials,
@@ -54,7 +55,7 @@ class ProcessingElement(Block):
     part : 1 or 2 bits
         Which weights of the word meet this beat; only where a mode takes several beats.
     enable : a bit for each stage
-        Move that stage's register; the last takes a new product.
+        Move the registers of the stage; the last takes a new product at the clock edge.
     product : struct
         Registered :func:`speq.layouts.product_layout`. Its shift is 0..58.
     """
@@ -111,14 +112,26 @@ class ProcessingElement(Block):
         if drafts:
             m.d.comb += multiplier.kind.eq(self.kind)
 
+        shift, specials = self._shift(exact), self._specials(exact, drafts, signs)
+        if self.multiplier.clocked:
+            m.d.comb += multiplier.enable.eq(self.enable[0])
+            shift, specials = self._held(m, shift[:SHIFT_BITS], specials)
         product = Signal(product_layout(self.parameters), reset_less=True)
-        with m.If(self.enable):
+        with m.If(self.enable[-1]):
             m.d.sync += [
                 product.value.eq(multiplier.product),
-                product.shift.eq(self._shift(exact)),
-                product.specials.eq(self._specials(exact, drafts, signs)),
+                product.shift.eq(shift),
+                product.specials.eq(specials),
             ]
         return product
+
+    def _held(self, m: Module, shift: Value, specials: Value) -> tuple[Signal, Signal]:
+        """What goes beside the registers in the multiplier."""
+        shift_held = Signal(len(shift), reset_less=True)
+        specials_held = Signal(len(specials), reset_less=True)
+        with m.If(self.enable[0]):
+            m.d.sync += [shift_held.eq(shift), specials_held.eq(specials)]
+        return shift_held, specials_held
 
     # Weights -----------------------------------------------------------------------------------
 

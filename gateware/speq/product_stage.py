@@ -7,7 +7,6 @@ from speq.block import Block, place
 from speq.column import Column, takes_single
 from speq.dsp.column import DspColumn
 from speq.dsp.pe import DspProcessingElement
-from speq.dsp.prepare import Prepare
 from speq.layouts import COLUMN_SHIFT_BITS, kind_layout, product_layout
 from speq.parameters import WORD_BITS, Parameters
 from speq.pe import ProcessingElement
@@ -26,8 +25,7 @@ class ProductStage(Block):
         L activation patterns of 16 bits and their column shifts, for the column.
     value : 23 bits, shift : 6 bits, specials : 3 bits
         The product register. A product appears as many clock edges after its activations as
-        ``prepare``, ``columns`` and ``multiply`` of :attr:`speq.parameters.Parameters.stages`
-        together, which is two but for FPGAs.
+        ``columns`` and ``multiply`` of :attr:`speq.parameters.Parameters.stages` together.
 
     Of a word with several weights it multiplies those of the first beat.
     """
@@ -37,10 +35,6 @@ class ProductStage(Block):
     def __init__(self, parameters: Parameters) -> None:
         self.column = (DspColumn if parameters.in_dsp else Column)(parameters)
         self.pe = (DspProcessingElement if parameters.in_dsp else ProcessingElement)(parameters)
-        parts: list[Block] = [self.column, self.pe]
-        if parameters.in_dsp:
-            self.prepare = Prepare(parameters)
-            parts.append(self.prepare)
         lanes = parameters.lanes
         ports = {
             "word": In(WORD_BITS),
@@ -54,18 +48,14 @@ class ProductStage(Block):
             ports["shifts"] = In(lanes * COLUMN_SHIFT_BITS)
         if parameters.has_low_bits:
             ports["kind"] = In(kind_layout(parameters).size)
-        super().__init__(parameters, ports, *parts)
+        super().__init__(parameters, ports, self.column, self.pe)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        column = first = place(m, "column", self.column)
-        pe = place(m, "pe", self.pe)
-        if self.parameters.in_dsp:
-            first = place(m, "prepare", self.prepare)
-            m.d.comb += [first.enable.eq(1), column.prepared.eq(first.prepared)]
+        column, pe = place(m, "column", self.column), place(m, "pe", self.pe)
         m.d.comb += [
-            first.values.eq(self.values),
-            column.enable.eq(1),
+            column.values.eq(self.values),
+            column.enable.eq(-1),
             pe.word.eq(self.word),
             pe.load.eq(self.load.replicate(len(pe.load))),
             pe.swap.eq(self.swap),
@@ -73,11 +63,11 @@ class ProductStage(Block):
             pe.enable.eq(-1),
         ]
         if self.parameters.packs:
-            m.d.comb += first.shifts.eq(self.shifts)
+            m.d.comb += column.shifts.eq(self.shifts)
         if takes_single(self.parameters):
-            m.d.comb += first.single.eq(self.values[:WORD_BITS])
+            m.d.comb += column.single.eq(self.values[:WORD_BITS])
             if self.parameters.packs:
-                m.d.comb += first.single_shift.eq(self.shifts[:COLUMN_SHIFT_BITS])
+                m.d.comb += column.single_shift.eq(self.shifts[:COLUMN_SHIFT_BITS])
         if self.parameters.has_low_bits:
             m.d.comb += pe.kind.eq(self.kind)
         if self.parameters.lanes > 1:

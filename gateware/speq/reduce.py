@@ -17,7 +17,7 @@ from amaranth.utils import ceil_log2
 
 from speq.arithmetic import carry_save
 from speq.block import Block
-from speq.layouts import PRODUCT_BITS, PRODUCT_LOW_BITS, Specials, product_layout
+from speq.layouts import Specials, product_layout
 from speq.parameters import Parameters
 
 __all__ = ["ACCUMULATOR_BITS", "FIELD_BITS", "Reduce", "sum_layout"]
@@ -75,7 +75,7 @@ class Reduce(Block):
         rows = []
         for lane in lanes:
             aligned = Signal(signed(FIELD_BITS), name="aligned")
-            m.d.comb += aligned.eq(self._whole(m, lane.value) << lane.shift)
+            m.d.comb += aligned.eq(lane.value << lane.shift)
             rows.append(aligned)
         total = Signal(sum_layout(self.parameters), reset_less=True)
         with m.If(self.enable):
@@ -88,14 +88,6 @@ class Reduce(Block):
                 m.d.sync += total.specials[name].eq(any_lane)
         m.d.comb += self.total.eq(total)
         return m
-
-    def _whole(self, m: Module, value: Value | data.View) -> Value:
-        """A product as a signed number; its top is added here if the multiplier left that."""
-        if isinstance(value, Value):
-            return value
-        top = Signal(PRODUCT_BITS - PRODUCT_LOW_BITS, name="top")
-        m.d.comb += top.eq(value.rows[0] + value.rows[1] + value.carry)
-        return Cat(value.low, top).as_signed()
 
     def _sum(self, m: Module, rows: Sequence[Value]) -> Value:
         """Sum of two's complement rows: of their low bits, less the weight of their signs.

@@ -12,10 +12,11 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import accumulator_layout
+from speq.arithmetic import select_adder
 from speq.block import Block
 from speq.layouts import PAIR_BITS, ROW_EXPONENT_BITS, kind_layout
 from speq.multiply import block_place
-from speq.parameters import Parameters
+from speq.parameters import SPLIT_PIPELINE, Parameters
 from speq.reduce import ACCUMULATOR_BITS
 
 __all__ = ["Round", "unit"]
@@ -71,8 +72,12 @@ FORMATS = {"fp32": _Format(fraction=23, exponent=8), "fp16": _Format(fraction=10
 STEPS = (64, 32, 16, 8, 4, 2, 1)
 """Digits that are dropped at a time, if they are all copies of the sign."""
 
-_CUTS: dict[int, tuple[int, ...]] = {1: (), 2: (16,), 3: (16, 1), 5: (64, 32, 8, 1)}
+_CUTS: dict[int, tuple[int, ...]] = {1: (), 2: (16,), 3: (16, 1), 4: (32, 8, 1), 5: (64, 32, 8, 1)}
 """Steps behind which registers stand, by number of stages."""
+
+
+ADDER_BLOCK = 6
+"""Bits of the longer pipelines' rounding that do not wait for a carry."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +112,8 @@ class _Found:
 class Round(Block):
     """One output element, registered.
 
-    A pipelined row takes two stages, cut where 15 digits are left to drop, or three, with rounding
-    in one of its own; an FPGA's takes five.
+    A pipelined row takes two stages, cut where 15 digits are left to drop, or three or four, with
+    rounding in one of its own.
 
     Members
     -------
@@ -151,9 +156,12 @@ class Round(Block):
         below = found.below
         carried = negative & ~below
         up = Mux(carried, magnitude[:2].any(), magnitude[0] & (below | magnitude[1]))
-        biased = Mux(magnitude[-1], self._biased(found), 0)
-        packed = Signal(fmt.fraction + len(biased))
-        m.d.comb += packed.eq(Cat(magnitude[1:-1], biased) + up)
+        if self.parameters.pipeline < SPLIT_PIPELINE:
+            biased = Mux(magnitude[-1], self._biased(found), 0)
+            packed = Signal(fmt.fraction + len(biased))
+            m.d.comb += packed.eq(Cat(magnitude[1:-1], biased) + up)
+        else:
+            packed = self._packed(m, found, magnitude, up)
 
         infinite = specials.positive_infinity | specials.negative_infinity
         nan = specials.nan | (specials.positive_infinity & specials.negative_infinity)
@@ -173,6 +181,25 @@ class Round(Block):
                 m.d.sync += value.eq(fmt.quiet_nan)
         m.d.comb += self.value.eq(value)
         return m
+
+    def _packed(self, m: Module, found: "_Found", magnitude: Value, up: Value) -> Value:
+        """Fraction, and the exponent less what was dropped, rounded: all in one addition."""
+        # FP16 overflows: its exponent may be too long.
+        bits = self._format.exponent if found.moves else EXPONENT_BITS
+        exponent, dropped = found.exponent[:bits], Const(0, bits)
+        if found.moves:
+            # The exponent is one too large, for the complement.
+            dropped = ~Cat(*found.moves, Const(0, bits))[:bits]
+        leads = magnitude[-1].replicate(bits)
+        fraction = magnitude[1:-1]
+        rounded = select_adder(
+            m,
+            Cat(fraction, exponent & leads),
+            Cat(Const(0, len(fraction)), dropped & leads),
+            up,
+            ADDER_BLOCK,
+        )
+        return rounded[: len(fraction) + bits]
 
     def _normalise(self, m: Module) -> "_Found":
         """Drop copies of the sign from the top, as far as the format's exponents reach down."""
@@ -238,6 +265,8 @@ class Round(Block):
     def _top_exponent(self, m: Module) -> Value:
         """Biased exponent of the accumulator's top magnitude bit."""
         top = ACCUMULATOR_BITS - 2 + self._format.bias
+        if self.parameters.pipeline >= SPLIT_PIPELINE and self.parameters.result_format == "fp32":
+            top += 1
         units = {mode: top + unit(self.parameters, mode) for mode in self.parameters.modes}
         if not self.parameters.has_low_bits:
             return Const(units["verify"], signed(EXPONENT_BITS))

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from speq.accumulate import Accumulate
-from speq.accumulate_segments import AccumulateSegments
+from speq.accumulate_segments import AccumulateSegments, reads_ahead
 from speq.block import Block, place
 from speq.dsp.pe import DspProcessingElement
 from speq.dsp.reduce import ChainReduce
@@ -47,7 +47,7 @@ class Row(Block):
         As in :class:`speq.pe.ProcessingElement`, for the multiply stage.
     multiply, reduce, accumulate, round : a bit for each stage
         Move that stage's register.
-    first, token
+    first, token, next_token
         As in the accumulator: :mod:`speq.accumulate`, :mod:`speq.accumulate_segments`.
     row_exponent, result_kind
         As in :class:`speq.round.Round`.
@@ -80,6 +80,8 @@ class Row(Block):
         }
         if parameters.tokens > 1:
             ports["token"] = In(self.accumulator.token.shape())
+        if reads_ahead(parameters):
+            ports["next_token"] = In(self.accumulator.next_token.shape())
         if parameters.has_low_bits:
             kind = kind_layout(parameters)
             ports |= {"kind": In(kind), "result_kind": In(kind)}
@@ -123,6 +125,11 @@ class Row(Block):
         ]
         if self.parameters.tokens > 1:
             m.d.comb += accumulator.token.eq(self.token)
+        if reads_ahead(self.parameters):
+            m.d.comb += [
+                accumulator.next_token.eq(self.next_token),
+                accumulator.comes.eq(self.reduce),
+            ]
         if self.parameters.has_low_bits:
             m.d.comb += rounder.kind.eq(self.result_kind)
         if self.parameters.packs:

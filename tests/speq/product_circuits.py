@@ -113,7 +113,7 @@ class Stage:
         self.parameters = parameters
         self.latency = 2 + parameters.stages["multiply"]
         """Cycles from a word, by way of waiting and working, to its product."""
-        self.wait = 2 - parameters.stages.get("prepare", 0) - parameters.stages["columns"]
+        self.wait = 2 - parameters.stages["columns"]
         """Cycles that a word's activations come later."""
         self._circuit = Circuit(*_verilog(ProductStage(parameters)), folder, clocked=True)
 

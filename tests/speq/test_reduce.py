@@ -4,7 +4,7 @@ import types
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Assume, Cat, Module, Signal, Value, signed
+from amaranth.hdl import Assume, Cat, Module, Signal, signed
 from amaranth.lib.wiring import In
 
 from speq import reduce
@@ -15,14 +15,6 @@ from speq.proof import Harness, Verdict, prove
 from speq_sim.proofs.mutation import mutated_module
 
 LARGEST_SHIFT = 58
-
-
-def whole(value: object) -> Value:
-    """A product as a number, also where its top is in two rows."""
-    if isinstance(value, Value):
-        return value
-    top = (value.rows[0] + value.rows[1] + value.carry)[: len(value.rows[0])]
-    return Cat(value.low, top).as_signed()
 
 
 class Products(Harness):
@@ -48,7 +40,7 @@ class Products(Harness):
         with m.If(self.enable):
             m.d.sync += [
                 seen.eq(1),
-                total.eq(sum(whole(lane.value) << lane.shift for lane in lanes)),
+                total.eq(sum(lane.value << lane.shift for lane in lanes)),
                 specials.eq(
                     Cat(
                         Cat(*(lane.specials[name] for lane in lanes)).any()
@@ -84,7 +76,7 @@ def _prove(
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
-@pytest.mark.parametrize("pipeline", [1, 2, 3])
+@pytest.mark.parametrize("pipeline", [1, 2])
 def test_reduction_is_the_exact_sum(columns: int, pipeline: int, tmp_path: Path) -> None:
     assert _prove(columns, tmp_path, pipeline=pipeline).proved
 
@@ -104,16 +96,12 @@ def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "old", "new"),
+    ("old", "new"),
     [
-        (2, "signs.eq(-self._negatives(m, rows))", "signs.eq(self._negatives(m, rows))"),
-        (2, "*(row[:low] for row in rows)", "*(row[: low - 1] for row in rows)"),
-        (3, "+ value.carry", ""),
-        (3, "value.rows[0] + value.rows[1]", "value.rows[0] + value.rows[0]"),
+        ("signs.eq(-self._negatives(m, rows))", "signs.eq(self._negatives(m, rows))"),
+        ("*(row[:low] for row in rows)", "*(row[: low - 1] for row in rows)"),
     ],
 )
-def test_the_proof_refutes_faults_of_pipelined_rows(
-    pipeline: int, old: str, new: str, tmp_path: Path
-) -> None:
+def test_the_proof_refutes_faults_of_pipelined_rows(old: str, new: str, tmp_path: Path) -> None:
     faulty = mutated_module("speq.reduce", old, new)
-    assert _prove(2, tmp_path, faulty, pipeline).refuted
+    assert _prove(2, tmp_path, faulty, pipeline=2).refuted

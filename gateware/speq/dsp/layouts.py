@@ -41,8 +41,8 @@ def dsp_factors(parameters: Parameters) -> data.StructLayout:
         magnitude of 12 bits. DRAFT and QDRAFT with four lanes: ``a << 12 + b`` with the magnitudes
         of lanes j and j + 2.
     minus : 18 bits
-        ``a << 12 - b`` where `plus` holds two magnitudes (not looked at if a is 0), else the same as
-        `plus`. This and the following with four lanes only.
+        ``a << 12 - b`` where `plus` holds two magnitudes (not looked at if a is 0), else the same
+        as `plus`. This and the following with four lanes only.
     top_zero, low_any : 1 bit
         `plus` holds two magnitudes, of which a is 0; of which b is not.
     """

@@ -16,7 +16,7 @@ A QVERIFY beat multiplies one weight per block, with 12 bits.
 
 import dataclasses
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -28,7 +28,7 @@ from speq.dsp.layouts import (
     dsp_factors,
     packs_products,
 )
-from speq.layouts import LOW_BITS, PRODUCT_BITS, kind_layout, of_nibbles, product_value
+from speq.layouts import LOW_BITS, PRODUCT_BITS, kind_layout, of_nibbles
 from speq.parameters import Parameters
 
 __all__ = ["DspMultiplier"]
@@ -93,7 +93,7 @@ class DspMultiplier(Block):
             "signs": In(parameters.lanes),
             "factors": In(dsp_factors(parameters)),
             "enable": In(parameters.stages["multiply"]),
-            "product": Out(product_value(parameters)),
+            "product": Out(signed(PRODUCT_BITS)),
         }
         if parameters.lanes > 1:
             ports["magnitudes"] = In(data.ArrayLayout(LOW_BITS, parameters.lanes))

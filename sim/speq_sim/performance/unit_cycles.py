@@ -150,7 +150,9 @@ def unit_cycles(
     lead = shape.shifts + shape.records
     first_word = max(lead, _fetched_before(p, shape))
     loaded = _FETCH_CYCLES + latency + first_word - 1 + shape.load + _SWAP_CYCLES
-    start = max(loaded, _BUFFER_CYCLES + packet)
+    # Activations enter the first of two stages of the columns before a tile is there.
+    ahead = p.stages["columns"] - 1
+    start = max(loaded, _BUFFER_CYCLES + packet + ahead)
 
     by_tiles = shape.tiles * shape.pace + shape.record_cycles
     waiting = max(0, tokens * shape.results - by_tiles)
@@ -158,6 +160,7 @@ def unit_cycles(
     tiles = shape.output_tiles * shape.tiles * shape.pace + (shape.output_tiles - 1) * waiting
     drain = (
         sum(p.stages.values())
+        - ahead
         + _RESULT_CYCLES
         + max(shape.token_beats + tokens * shape.results, shape.compute + shape.results)
     )

@@ -50,36 +50,6 @@ DSP_MUTANTS = tuple(
             "upper = self.magnitudes[number + 2]",
         ),
         (
-            "product_of_the_next_beat",
-            "multiply",
-            "with m.If(self.enable[stage])",
-            "with m.If(self.enable[0])",
-        ),
-        (
-            "activations_of_a_block_added_only",
-            "column",
-            "Mux(block, raised - low, one)",
-            "Mux(block, raised | low, one)",
-        ),
-        (
-            "pair_takes_the_exponent_of_one",
-            "prepare",
-            "larger(m, *exponents[:2])",
-            "exponents[1]",
-        ),
-        (
-            "second_block_multiplies_in_verify",
-            "column",
-            "verify if number == 0 else Const(0, len(verify))",
-            "verify",
-        ),
-        (
-            "largest_of_the_first_two",
-            "prepare",
-            "largest(m, exponents)",
-            "largest(m, exponents[:2])",
-        ),
-        (
             "special_values_a_stage_early",
             "pe",
             "product.specials.eq(specials)",
@@ -98,10 +68,40 @@ DSP_MUTANTS = tuple(
             "([Const(0, 1)] if len(rows) % 2 else [])",
         ),
         (
-            "sums_move_in_stalls",
-            "reduce",
-            "with m.If(self.enable[stage]):",
-            "with m.If(self.enable[0]):",
+            "activations_of_a_block_added_only",
+            "column",
+            "Mux(block, raised - low, exact)",
+            "Mux(block, raised | low, exact)",
+        ),
+        (
+            "second_block_multiplies_in_verify",
+            "column",
+            "one if number == 0 else Const(0, len(one))",
+            "one",
+        ),
+        (
+            "result_before_there_is_room",
+            "streams",
+            "self.room.eq(after != 0)",
+            "self.room.eq(1)",
+        ),
+        (
+            "room_that_never_comes_back",
+            "streams",
+            "left + leaves - self.enters",
+            "left - self.enters",
+        ),
+        (
+            "spare_transfer_lost",
+            "streams",
+            "m.d.sync += front.eq(spare)",
+            "m.d.sync += front.eq(self.i.payload)",
+        ),
+        (
+            "taken_while_full",
+            "streams",
+            "self.i.ready.eq(~full)",
+            "self.i.ready.eq(1)",
         ),
     )
 )

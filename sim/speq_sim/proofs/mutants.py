@@ -42,8 +42,8 @@ _MULTIPLY = (
     Mutant(
         "negative_product_lacks_its_one",
         "multiply.py",
-        "for number in (term, negative):",
-        "for number in (term, Const(0, 1)):",
+        "(term,) if self.clocked else (term, negative)",
+        "(term,)",
     ),
     Mutant(
         "brick_sign_weight", "multiply.py", "replicate(bits), ~negative)", "replicate(bits), 1)"
@@ -54,6 +54,27 @@ _MULTIPLY = (
         "terms.append(Cat(Const(0, 1), negative))",
         "terms.append(negative)",
         "one",
+    ),
+    Mutant(
+        "ones_ahead_at_the_places_of_verify",
+        "multiply.py",
+        "choose(selects, [each[:PRODUCT_BITS] for each in sums])",
+        "sums[0]",
+        "piped",
+    ),
+    Mutant(
+        "mode_of_the_bricks_for_their_sum",
+        "multiply.py",
+        'self._held(m, "kind", self.kind.as_value())',
+        "self.kind.as_value()",
+        "piped",
+    ),
+    Mutant(
+        "carry_between_blocks_lost",
+        "arithmetic.py",
+        "sums[0][-1] | (sums[1][-1] & carry)",
+        "sums[0][-1]",
+        "piped",
     ),
     Mutant("radix_4_two_and_three", "arithmetic.py", "digit[1] & ~digit[0]", "digit[1]"),
     Mutant("multiplier_carry_cut", "arithmetic.py", "both | with_third", "both"),
@@ -93,12 +114,7 @@ _COLUMN = (
     ),
     Mutant("block_takes_the_least", "column.py", "Mux(b > a, b, a)", "Mux(b < a, b, a)"),
     Mutant("verify_heeds_all_lanes", "column.py", "Cat(first, *rest)", "Cat(*flags)"),
-    Mutant(
-        "zero_activation_missed",
-        "column.py",
-        "zero.eq(~significand_of(single).any())",
-        "zero.eq(0)",
-    ),
+    Mutant("zero_activation_missed", "column.py", "zero.eq(~one.any())", "zero.eq(0)"),
     Mutant(
         "triple_without_carry",
         "column.py",
@@ -115,8 +131,8 @@ _COLUMN = (
     Mutant(
         "pair_takes_the_first_exponent",
         "column.py",
-        "Mux(self.pairs, pairs[0], block)",
-        "Mux(self.pairs, exponents[0], block)",
+        "Mux(self._pairs, pairs[0], block)",
+        "Mux(self._pairs, exponents[0], block)",
         "all_four",
     ),
     Mutant(
@@ -129,7 +145,7 @@ _COLUMN = (
     Mutant(
         "pair_takes_the_blocks_of_four",
         "column.py",
-        "Mux(self.pairs, *both)",
+        "Mux(self._pairs, *both)",
         "Mux(0, *both)",
         "all_four",
     ),
@@ -164,6 +180,13 @@ _PE = (
         "pe.py",
         "Cat(exact.fraction, exact.exponent.any())",
         "Cat(exact.fraction, Const(1, 1))",
+    ),
+    Mutant(
+        "specials_a_beat_early",
+        "pe.py",
+        "specials_held.eq(specials)",
+        "specials_held.eq(0)",
+        "piped",
     ),
     Mutant("draft_exponent", "pe.py", "Const(1, 1), exponent)", "Const(0, 1), exponent)"),
     Mutant("activation_nan_dropped", "pe.py", "nan | self.operand.nans[lane] |", "nan |"),
@@ -263,8 +286,8 @@ _SUM = (
     Mutant(
         "sign_not_extended",
         "reduce.py",
-        "self._whole(m, lane.value) <<",
-        "self._whole(m, lane.value).as_unsigned() <<",
+        "lane.value <<",
+        "lane.value.as_unsigned() <<",
     ),
     Mutant(
         "second_sign_not_counted",
@@ -308,15 +331,36 @@ _SUM = (
     Mutant(
         "segment_not_cleared",
         "accumulate_segments.py",
-        "(~self.first[number])",
-        "(~self.first[0])",
+        "old & (~self.first[number])",
+        "old & (~self.first[0])",
         "piped",
     ),
     Mutant(
-        "carry_of_the_product_lost",
-        "reduce.py",
-        " + value.carry",
-        "",
+        "old_sum_read_too_soon",
+        "accumulate_segments.py",
+        "Mux(self.enable[number] & (token == coming), after, read.data)",
+        "read.data",
+        "piped",
+    ),
+    Mutant(
+        "old_sum_of_any_token",
+        "accumulate_segments.py",
+        "self.enable[number] & (token == coming)",
+        "self.enable[number]",
+        "piped",
+    ),
+    Mutant(
+        "old_sum_of_no_beat",
+        "accumulate_segments.py",
+        "self.enable[number] & (token == coming)",
+        "token == coming",
+        "piped",
+    ),
+    Mutant(
+        "old_sum_read_in_stalls",
+        "accumulate_segments.py",
+        "with m.If(comes):",
+        "with m.If(1):",
         "piped",
     ),
     Mutant(
@@ -338,6 +382,34 @@ _SUM = (
         "column.py",
         "exponents[a] >= exponents[b]",
         "exponents[a] <= exponents[b]",
+        "piped",
+    ),
+    Mutant(
+        "distances_do_not_saturate",
+        "column.py",
+        "far.replicate(SHIFT_BITS - 2)",
+        "0",
+        "piped",
+    ),
+    Mutant(
+        "distances_of_the_block_for_a_pair",
+        "column.py",
+        "zip(behind_pair, behind[:2], strict=True)",
+        "zip(behind[:2], behind[:2], strict=True)",
+        "piped",
+    ),
+    Mutant(
+        "exponent_of_the_block_for_a_pair",
+        "column.py",
+        "Mux(self._pairs, pair, block)",
+        "block",
+        "piped",
+    ),
+    Mutant(
+        "exponent_of_no_leading_digit",
+        "round.py",
+        "dropped & leads",
+        "dropped",
         "piped",
     ),
 )
@@ -694,7 +766,7 @@ _CONTROL = (
         "column_mode_a_beat_late",
         "array.py",
         "column.kind.eq(kind)",
-        "column.kind.eq(stage.o.payload.kind)",
+        "column.kind.eq(stages[-1].o.payload.kind)",
     ),
     Mutant(
         "unit_of_the_wrong_stage",
@@ -729,7 +801,7 @@ _CONTROL = (
     Mutant(
         "clear_of_the_wrong_stage",
         "array.py",
-        "Cat(beat.clear for beat in sums)",
+        "Cat(beat.clear for beat in looked_up)",
         'stages["multiply"][0].o.payload.clear',
     ),
     Mutant(
@@ -737,6 +809,20 @@ _CONTROL = (
         "array.py",
         "Cat(beat.token for beat in sums)",
         'stages["accumulate"][0].o.payload.token',
+    ),
+    Mutant(
+        "next_token_of_the_wrong_stage",
+        "array.py",
+        "Cat(beat.token for beat in looked_up)",
+        "Cat(beat.token for beat in sums)",
+        "piped",
+    ),
+    Mutant(
+        "activations_taken_as_they_enter",
+        "array.py",
+        "entered.o.valid, entered.o.ready",
+        "entered.i.valid, entered.o.ready",
+        "piped",
     ),
     Mutant(
         "part_of_the_wrong_stage",

@@ -40,6 +40,7 @@ CONTROLS = {
     "verify_only": (VERIFY_ONLY.replace(port_words=2), 15),
     "verify_only_at_once": (VERIFY_ONLY.replace(port_words=4), 13),
     "pipelined": (VERIFY_ONLY.replace(port_words=4, pipeline=2), 15),
+    "activations_ahead": (VERIFY_ONLY.replace(port_words=4, pipeline=3), 18),
 }
 """Designs, and the cycles looked at, one of them of reset: enough for up to five results, and for
 every stage to fill up. The designs load a tile in four, two and one cycles."""
@@ -50,10 +51,13 @@ class TagColumn(Column):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tag = Signal(TAG_BITS)
-        with m.If(self.enable):
-            m.d.sync += tag.eq(self.values.as_value()[:TAG_BITS])
-        m.d.comb += self.operand.eq(tag)
+        before: Value = self.values.as_value()[:TAG_BITS]
+        for enable in self.enable:
+            tag = Signal(TAG_BITS)
+            with m.If(enable):
+                m.d.sync += tag.eq(before)
+            before = tag
+        m.d.comb += self.operand.eq(before)
         return m
 
 
@@ -264,10 +268,7 @@ def test_valid_never_waits_for_ready(tmp_path: Path) -> None:
         ("sums.valid & sums.payload.emit", "sums.valid"),
         ("sums.valid & sums.payload.emit", "sums.payload.emit"),
         ("sequencer.active.row_exponent", "sequencer.loaded.payload.row_exponent"),
-        (
-            "self.activations.ready.eq(columns[0].take)",
-            "self.activations.ready.eq(columns[0].i.ready)",
-        ),
+        ("taken.eq(columns[-1].take)", "taken.eq(columns[-1].i.ready)"),
         ("m.d.comb += row.swap.eq", "m.d.sync += row.swap.eq"),
         ("m.d.comb += self.results.payload.token.eq", "m.d.sync += self.results.payload.token.eq"),
         ("self.results.payload.last.eq(stage.o.payload.last)", "self.results.payload.last.eq(1)"),
@@ -276,3 +277,17 @@ def test_valid_never_waits_for_ready(tmp_path: Path) -> None:
 def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
     faulty = mutated_module("speq.array", old, new)
     assert _control(faulty, tmp_path, "both_modes").refuted
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("entered.o.valid, entered.o.ready", "entered.i.valid, entered.o.ready"),
+        ("taken.eq(columns[-1].take)", "taken.eq(columns[-1].i.ready)"),
+    ],
+)
+def test_the_proof_refutes_faults_where_activations_enter_ahead(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    faulty = mutated_module("speq.array", old, new)
+    assert _control(faulty, tmp_path, "activations_ahead").refuted

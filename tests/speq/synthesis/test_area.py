@@ -190,5 +190,5 @@ def test_the_record_is_json_and_explains_itself(source):
         + 12 * record["enabled_flip_flops"]
     )
     assert record["area"] is None
-    assert record["switches"] == {"flatten": True, "booth": False}
+    assert record["switches"] == {"flatten": True, "booth": False, "script": "default"}
     assert {part["module"] for part in record["parts"]} == {"tree", "leaf"}

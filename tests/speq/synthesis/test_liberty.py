@@ -11,8 +11,12 @@ from speq.synthesis.liberty import (
     LibertyError,
     constraint_for,
     find_known,
+    nand2_area,
+    open_known,
     open_liberty,
     read_name,
+    refuse_mixing,
+    time_unit_ps,
     unpack,
 )
 
@@ -112,3 +116,43 @@ def test_every_known_library_has_its_constraints():
             "set_driving_cell",
             "set_load",
         ]
+
+
+def test_a_named_library_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(liberty.shutil, "which", lambda name: None)
+    monkeypatch.setattr(liberty.importlib.util, "find_spec", lambda name: None)
+    for known in KNOWN:
+        with pytest.raises(LibertyError, match=f"{known.name}' is not installed: .*install"):
+            open_known(known.name)
+
+
+def test_nangate_stands_alone():
+    nangate, other = Liberty("NangateOpenCellLibrary", ()), Liberty("osu018_stdcells", ())
+    refuse_mixing([nangate, nangate])
+    refuse_mixing([other, Liberty("asap7", ())])
+    with pytest.raises(LibertyError, match="licence of Nangate's library forbids"):
+        refuse_mixing([other, nangate])
+
+
+@pytest.mark.parametrize(("unit", "picoseconds"), [("1ns", 1000), ("10ps", 10), ("1us", 1e6)])
+def test_times_have_a_unit(tmp_path, unit, picoseconds):
+    path = tmp_path / "a.lib"
+    path.write_text(f'library (toy) {{ time_unit : "{unit}"; }}')
+    assert time_unit_ps(open_liberty([path])) == picoseconds
+
+
+def test_a_library_without_a_unit_has_no_clock(files):
+    with pytest.raises(LibertyError, match=r"a\.lib states no time_unit"):
+        time_unit_ps(open_liberty(files))
+
+
+def test_a_gate_equivalent_is_the_smallest_nand2(tmp_path):
+    first, second = tmp_path / "a.lib", tmp_path / "b.lib"
+    first.write_text(
+        "library (a) {\n  cell (NAND2X2) { leakage_power () { value : 1; } area : 32; }\n"
+        '  cell ("sky_hd__nand2_1") {\n    area : 24.0;\n }\n'
+        "  cell (NAND2BX1) { area : 5; }\n  cell (NAND3X1) { area : 4; }\n}\n"
+    )
+    second.write_text("library (b) { cell (INV) { area : 1; } }")
+    assert nand2_area([first, second]) == 24
+    assert nand2_area([second]) is None

@@ -1,0 +1,114 @@
+"""Ends of an array for FPGAs: no ready signal runs through it.
+
+In the array as such a stall at the output travels back through all stages to the inputs, and on to
+what feeds them: a path as long as the pipeline. Here the stages never stop. A beat enters only if
+its result is certain to find room in a queue behind the last stage, which a count tells, and each
+input has a buffer whose ready is a register.
+"""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Outlet", "Skid"]
+
+
+class Skid(wiring.Component):
+    """A buffer of two transfers: ready is a register, and yet every cycle has a transfer.
+
+    Parameters
+    ----------
+    payload_shape : ShapeLike
+        Shape of the payload.
+
+    Members
+    -------
+    i, o : streams
+    """
+
+    def __init__(self, payload_shape: object) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(payload_shape)),
+                "o": Out(stream.Signature(payload_shape)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        front = Signal.like(self.o.payload, reset_less=True)
+        spare = Signal.like(front, reset_less=True)
+        valid, full = Signal(), Signal()
+        moves = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(front),
+            moves.eq(self.o.ready | ~valid),
+        ]
+        with m.If(~full):
+            m.d.sync += spare.eq(self.i.payload)
+        with m.If(moves):
+            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0)]
+            with m.If(full):
+                m.d.sync += front.eq(spare)
+            with m.Else():
+                m.d.sync += front.eq(self.i.payload)
+        with m.Elif(self.i.valid):
+            m.d.sync += full.eq(1)
+        return m
+
+
+class Outlet(wiring.Component):
+    """Queue of results, and the count of beats whose results are certain to find room in it.
+
+    Parameters
+    ----------
+    payload_shape : ShapeLike
+        Shape of a result.
+    depth : int
+        Results on their way and in the queue, at most. As many as the stages have, and those that
+        the queue itself takes to answer, keep the array at one result per cycle.
+
+    Members
+    -------
+    enters : 1 bit, in
+        A beat that will give a result enters. Only while there is `room`.
+    room : 1 bit, out
+        A register.
+    result : payload, in
+    valid : 1 bit, in
+        A result is there. It is taken at once.
+    o : stream, out
+    """
+
+    def __init__(self, payload_shape: object, depth: int) -> None:
+        self.depth = depth
+        super().__init__(
+            {
+                "enters": In(1),
+                "room": Out(1, init=1),
+                "result": In(payload_shape),
+                "valid": In(1),
+                "o": Out(stream.Signature(payload_shape)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        result = Value.cast(self.result)
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=len(result), depth=self.depth)
+        left = Signal(range(self.depth + 1), init=self.depth)
+        leaves, after = Signal(), Signal.like(left)
+        m.d.comb += [
+            fifo.w_en.eq(self.valid),
+            fifo.w_data.eq(result),
+            self.o.valid.eq(fifo.r_rdy),
+            self.o.payload.eq(fifo.r_data),
+            fifo.r_en.eq(self.o.ready),
+            leaves.eq(self.o.valid & self.o.ready),
+            after.eq(left + leaves - self.enters),
+        ]
+        m.d.sync += [left.eq(after), self.room.eq(after != 0)]
+        return m
