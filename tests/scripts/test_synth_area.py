@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import _synth_options
 import synth_area
 from speq.synthesis import PEERS
 
@@ -127,7 +128,7 @@ def test_any_two_designs_can_be_compared(measure, liberty):
 
 def test_switches_are_stated(measure, liberty):
     record, printed = measure("tiny", "--booth", "--flatten", "no", liberty)
-    assert record["switches"] == {"flatten": False, "booth": True}
+    assert record["switches"] == {"flatten": False, "booth": True, "script": "default"}
     assert "hierarchy kept, Booth multipliers" in printed
 
 
@@ -139,7 +140,7 @@ def test_a_large_design_keeps_its_hierarchy(measure, liberty):
 
 
 def test_without_a_library_the_figures_are_library_free(measure, monkeypatch):
-    monkeypatch.setattr(synth_area, "find_known", lambda: None)
+    monkeypatch.setattr(_synth_options, "find_known", lambda: None)
     monkeypatch.setattr(
         synth_area._cli, "error_console", synth_area._cli.Console(stderr=True, width=300)
     )
@@ -189,3 +190,84 @@ def test_each_mode_is_measured_against_verify_alone(measure, liberty):
 def test_an_ablation_is_of_whole_arrays(measure):
     with pytest.raises(ValueError, match="leave out --against, --per-lane and --unit"):
         measure("tiny", "--ablate", "--unit", "pe")
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    path = tmp_path / "keep.v"
+    path.write_text(
+        "module keep #(parameter N = 2) (input clk, input [N-1:0] a, b, output reg [N-1:0] q);\n"
+        "  always @(posedge clk) q <= a & b;\nendmodule\n"
+    )
+    return path
+
+
+def test_anyones_verilog_is_measured(measure, liberty, foreign):
+    words = ["--verilog", str(foreign), "--top", "keep", "--parameter", "N=5", liberty]
+    record, printed = measure(*words)
+    assert record["flip_flops"] == 5
+    assert record["combinational_transistors"] == 5 * 6
+    assert record["parameters"] == {"N": "5"}
+    assert record["files"] == ["keep.v"]
+    assert record["libraries"][0]["mix"]["flip-flops"] == 5
+    assert "keep" in printed
+    record, _ = measure(*words, "--slang")
+    assert (record["flip_flops"], record["reader"]) == (5, "slang")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--top", "keep", "tiny"], "takes the place of DESIGN, and needs --top"),
+        ([], "needs --top NAME"),
+        (["--top", "keep", "--ablate"], "leave out --against"),
+        (["--top", "keep", "--parameter", "N"], "'N' is not of the form NAME=VALUE"),
+        (["--top", "absent"], "synthesis of absent"),
+    ],
+)
+def test_wrong_words_about_verilog_are_named(measure, liberty, foreign, words, message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        measure("--verilog", str(foreign), *words, liberty)
+
+
+def test_something_must_be_measured(measure):
+    with pytest.raises(ValueError, match="name a DESIGN, or files with --verilog"):
+        measure()
+
+
+def test_both_kinds_of_multipliers_stand_side_by_side(measure, liberty, foreign):
+    record, printed = measure("tiny", "--booth", "both", liberty)
+    assert [record[kind]["switches"]["booth"] for kind in ("booth", "default")] == [True, False]
+    assert record["design"]["name"] == "tiny"
+    assert record["ratio_of_booth_to_default"] == {
+        "transistors": 1.0,  # the stand-in has no multiplier
+        "libraries": {"toy": {"area": 1.0, "delay": None}},
+    }
+    assert "Booth" in printed
+    words = ["--verilog", str(foreign), "--top", "keep", "--booth", "both", liberty]
+    assert measure(*words)[0]["booth"]["flip_flops"] == 2
+    with pytest.raises(ValueError, match="--booth both measures one design"):
+        measure("tiny", "--booth", "both", "--ablate")
+
+
+def test_a_clock_comes_from_a_file_in_the_unit_of_the_library(measure, liberty, tmp_path):
+    path = tmp_path / "mine.sdc"
+    path.write_text("create_clock -period 2.5 [get_ports clk]\n")
+    record, _ = measure("tiny", "--unit", "pe", liberty, "--sdc", str(path))
+    assert record["libraries"][0]["clock_ps"] == 2500  # the toy library counts in ns
+    with pytest.raises(ValueError, match="no file of constraints/ fits library toy"):
+        measure("tiny", "--unit", "pe", liberty, "--sdc")
+    with pytest.raises(ValueError, match="holds the units of one library, but 2 are measured"):
+        measure("tiny", "--unit", "pe", liberty, liberty, "--sdc", str(path))
+
+
+def test_nangate_is_not_put_beside_another_library(measure, liberty, tmp_path):
+    path = tmp_path / "nangate.lib"
+    path.write_text(LIBRARY.replace("library (toy)", "library (NangateOpenCellLibrary)"))
+    with pytest.raises(ValueError, match="licence of Nangate's library forbids"):
+        measure("tiny", liberty, f"--liberty={path}")
+
+
+def test_the_speed_script_needs_constraints(measure, liberty):
+    with pytest.raises(ValueError, match="needs a driving cell and a load"):
+        measure("tiny", "--script", "speed", liberty)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from speq.synthesis.flow import (
     library_free_commands,
     synthesis_commands,
 )
-from speq.synthesis.liberty import Liberty, unpack
+from speq.synthesis.liberty import Liberty, nand2_area, unpack
+from speq.synthesis.library_area import LibraryArea, library_area
 from speq.synthesis.parts import Part, parts_of
+from speq.synthesis.sources import SYNCHRONOUS_RESETS, Sources
 from speq.synthesis.transistors import (
     ENABLE_TRANSISTORS,
     FLIP_FLOP_TRANSISTORS,
@@ -29,39 +31,6 @@ __all__ = ["Area", "Job", "LibraryArea", "measure", "measure_all"]
 
 WORKERS = 2
 """Yosys processes at a time."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LibraryArea:
-    """Area in the cells of one Liberty library.
-
-    Parameters
-    ----------
-    library : str
-        Name the library gives itself.
-    area : float
-        Sum over all cells, in the library's own unit (square micrometres in all those we name).
-    sequential_area : float
-        The flip-flops' part of it.
-    cells : dict of str to int
-        Number of cells by type.
-    delay_ps : float or None
-        Longest combinational path by ABC's estimate, without wires, in picoseconds; None without a
-        constraint file.
-    constraint : str or None
-        Name of the constraint file that ABC sized the gates under.
-    """
-
-    library: str
-    area: float
-    sequential_area: float
-    cells: dict[str, int]
-    delay_ps: float | None
-    constraint: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +84,8 @@ class Job:
 
     Parameters
     ----------
-    source : Path
-        Verilog or RTLIL file.
+    source : Path or Sources
+        Verilog or RTLIL file of ours, or the files of a design that is not.
     top : str
         Module to measure.
     switches : Switches
@@ -126,13 +95,17 @@ class Job:
     parts : bool
         Whether to break the area down by module, which takes a run of its own unless the headline
         run keeps the hierarchy anyway.
+    clocks : mapping of str to float
+        Clock period in picoseconds by the name of a library. Without one ABC makes the longest path
+        as short as it can.
     """
 
-    source: Path
+    source: Path | Sources
     top: str
     switches: Switches = dataclasses.field(default_factory=Switches)
     libraries: Sequence[tuple[Liberty, Path | None]] = ()
     parts: bool = True
+    clocks: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def measure(job: Job, *, timeout: float | None = None) -> Area:
@@ -176,7 +149,8 @@ def measure_all(
         try:
             result = _run(job, switches, timeout)
         except YosysError as error:
-            raise YosysError(f"synthesis of {job.top}: {error}", error.log_tail) from error
+            cause = _cause(error) if isinstance(job.source, Sources) else str(error)
+            raise YosysError(f"synthesis of {job.top}: {cause}", error.log_tail) from error
         if progress is not None:
             progress(f"{job.top}: {switches}")
         return result
@@ -220,21 +194,29 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="speq-") as name:
         directory = Path(name)
         free = directory / "free.json"
-        commands = synthesis_commands(job.source.resolve(), job.top, switches)
+        (directory / "synchronous_resets.v").write_text(SYNCHRONOUS_RESETS, encoding="utf-8")
+        source = job.source if isinstance(job.source, Sources) else job.source.resolve()
+        commands = synthesis_commands(source, job.top, switches)
         commands += ["design -save gates", *library_free_commands(free)]
+        files = []
         for index, (library, constraint) in enumerate(libraries):
             folder = directory / str(index)
             folder.mkdir()
+            files.append(unpack(library, folder))
             commands += [
                 "design -load gates",
                 f"log speq-library-{index}",
                 *liberty_commands(
-                    unpack(library, folder),
+                    files[-1],
                     constraint.resolve() if constraint else None,
-                    directory / f"library{index}.json",
+                    folder / "statistics.json",
+                    script=switches.script,
+                    period_ps=job.clocks.get(library.name),
+                    registers=folder / "registers.il",
                 ),
             ]
         log = run_yosys(commands, directory=directory, timeout=timeout)
+        _refuse_conflicts(log)
         statistics = _read(free)
         parts = () if switches.flatten else parts_of(statistics, job.top)
         count = (
@@ -243,11 +225,14 @@ def _run(
             else _inclusive(parts, job.top)
         )
         areas = tuple(
-            _library_area(
-                library,
-                constraint,
-                _read(directory / f"library{index}.json"),
+            library_area(
+                library.name,
+                _read(directory / str(index) / "statistics.json"),
                 _section(log, index),
+                (directory / str(index) / "registers.il").read_text(encoding="utf-8"),
+                constraint=constraint.name if constraint else None,
+                clock_ps=job.clocks.get(library.name),
+                nand2_area=nand2_area(files[index]),
             )
             for index, (library, constraint) in enumerate(libraries)
         )
@@ -266,23 +251,23 @@ def _section(log: str, index: int) -> str:
     return log.split(f"\nspeq-library-{index}\n")[-1].split("\nspeq-library-")[0]
 
 
-def _library_area(
-    library: Liberty, constraint: Path | None, statistics: dict[str, Any], log: str
-) -> LibraryArea:
-    design = statistics["design"]
-    if "area" not in design:
-        raise YosysError(f"library {library.name} gave no areas: are these its cell files?")
-    delays = [float(delay) for delay in re.findall(r"Delay\s*=\s*([0-9.]+) ps", log)]
-    cells = {
-        cell: number
-        for cell, number in design["num_cells_by_type"].items()
-        if not cell.startswith("$scopeinfo")
-    }
-    return LibraryArea(
-        library=library.name,
-        area=float(design["area"]),
-        sequential_area=float(design.get("sequential_area", 0.0)),
-        cells=cells,
-        delay_ps=max(delays, default=None),
-        constraint=constraint.name if constraint else None,
-    )
+def _refuse_conflicts(log: str) -> None:
+    """Several drivers of one signal are no circuit, which Yosys only warns of."""
+    signals = re.findall(r"multiple conflicting drivers for (.*?):?$", log, flags=re.MULTILINE)
+    if signals:
+        # One that the source names says more than one that Yosys numbers.
+        named = next((signal for signal in signals if "\\" in signal), signals[0])
+        signal = named.replace("\\", "") if "\\" in named else f"in {named.split('.')[0]}"
+        raise YosysError(f"a signal {signal} has several drivers: leave one of them")
+
+
+def _cause(error: YosysError) -> str:
+    """What is wrong with a design that is not ours; its front end says it before it gives up."""
+    found = re.search(r"^(\S+):(\d+): ERROR: (.*)$", error.log_tail, flags=re.MULTILINE)
+    if found:
+        return f"{Path(found.group(1)).name}, line {found.group(2)}: {found.group(3)}"
+    if "is not part of the design" in str(error):
+        return f"{error} Name its file as well (--verilog)"
+    if "async set or reset" in str(error):
+        return f"{error}: make resets synchronous (--synchronous-resets), as ours are"
+    return str(error)

@@ -16,8 +16,12 @@ __all__ = [
     "LibertyError",
     "constraint_for",
     "find_known",
+    "nand2_area",
+    "open_known",
     "open_liberty",
     "read_name",
+    "refuse_mixing",
+    "time_unit_ps",
 ]
 
 
@@ -70,6 +74,13 @@ KNOWN: tuple[Known, ...] = (
 )
 """Libraries looked for, in this order, when none is given."""
 
+NANGATE = "nangateopencelllibrary"
+"""Beginning of the name of the library that may not be compared with others, in lower case."""
+
+_NAND2 = re.compile(
+    r'^\s*cell\s*\(\s*"?(?:\w+__)?NAND2(?!B)\w*"?\s*\)', re.MULTILINE | re.IGNORECASE
+)
+
 HOW_TO_GET = "; or ".join(known.mend for known in KNOWN) + "; or name a file with --liberty"
 """What to tell a user without a library."""
 
@@ -115,6 +126,72 @@ def find_known(name: str | None = None) -> Liberty | None:
     return None
 
 
+def open_known(name: str) -> Liberty:
+    """The known library called `name`.
+
+    Raises
+    ------
+    LibertyError
+        If there is none of that name, or it is not installed; the message says how to get it.
+    """
+    found = find_known(name)
+    if found is None:
+        mend = next(known.mend for known in KNOWN if known.name == name)
+        raise LibertyError(f"cell library {name!r} is not installed: {mend}")
+    return found
+
+
+def refuse_mixing(libraries: Sequence[Liberty]) -> None:
+    """Refuse to put Nangate's library beside another one, which its licence forbids.
+
+    Raises
+    ------
+    LibertyError
+        If there are several libraries, and one is Nangate's.
+    """
+    names = list(dict.fromkeys(library.name for library in libraries))
+    if len(names) > 1 and any(name.lower().startswith(NANGATE) for name in names):
+        raise LibertyError(
+            f"{' and '.join(names)} in one run: the licence of Nangate's library forbids to "
+            f"benchmark it against others; use it alone"
+        )
+
+
+def time_unit_ps(library: Liberty) -> float:
+    """The library's unit of time, in picoseconds.
+
+    Raises
+    ------
+    LibertyError
+        If its first file states none.
+    """
+    head = _head(library.files[0])
+    found = re.search(r'\btime_unit\s*:\s*"?\s*(\d+)\s*(ps|ns|us)', head)
+    if not found:
+        raise LibertyError(
+            f"{library.files[0].name} states no time_unit: a clock needs one, such as "
+            f'time_unit : "1ns";'
+        )
+    return float(found.group(1)) * {"ps": 1.0, "ns": 1e3, "us": 1e6}[found.group(2)]
+
+
+def nand2_area(files: Sequence[Path]) -> float | None:
+    """Area of the smallest NAND2 of a library, by its cells' names; None if there is none.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The library's files, decompressed.
+    """
+    areas = []
+    for file in files:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for cell in _NAND2.finditer(text):
+            area = re.compile(r"\barea\s*:\s*([0-9.]+)").search(text, cell.end())
+            areas += [float(area.group(1))] if area else []
+    return min(areas, default=None)
+
+
 def read_name(path: Path) -> str:
     """The name a Liberty file gives itself.
 
@@ -123,14 +200,7 @@ def read_name(path: Path) -> str:
     LibertyError
         If the file cannot be read, or holds no ``library (NAME)`` group.
     """
-    try:
-        with _open(path) as file:
-            head = file.read(65536).decode(errors="replace")
-    except FileNotFoundError:
-        raise LibertyError(f"Liberty file {path} does not exist: check the path") from None
-    except (OSError, EOFError) as error:
-        raise LibertyError(f"Liberty file {path} cannot be read: {error}") from None
-    found = re.search(r'\blibrary\s*\(\s*"?([^")\s]+)"?\s*\)', head)
+    found = re.search(r'\blibrary\s*\(\s*"?([^")\s]+)"?\s*\)', _head(path))
     if not found:
         raise LibertyError(
             f"{path} is not a Liberty file: it holds no library (NAME) group; give a .lib file"
@@ -163,6 +233,16 @@ def constraint_for(library: Liberty, directory: Path) -> Path | None:
     name = library.name.lower()
     fitting = [path for path in directory.glob("*.constr") if name.startswith(path.stem)]
     return max(fitting, key=lambda path: len(path.stem), default=None)
+
+
+def _head(path: Path) -> str:
+    try:
+        with _open(path) as file:
+            return file.read(65536).decode(errors="replace")
+    except FileNotFoundError:
+        raise LibertyError(f"Liberty file {path} does not exist: check the path") from None
+    except (OSError, EOFError) as error:
+        raise LibertyError(f"Liberty file {path} cannot be read: {error}") from None
 
 
 def _open(path: Path):
