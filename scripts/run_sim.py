@@ -10,6 +10,7 @@ exit status is 1 if a result differs.
   python scripts/run_sim.py --unit accelerator --layer 576x1536 --json layer.json
   python scripts/run_sim.py hw/small.toml --set draft_lanes=1 --mode draft --simulator verilator
   python scripts/run_sim.py tiny --set "modes=['verify', 'qdraft', 'qverify']" --waves
+  python scripts/run_sim.py tiny --gates osu018
 """
 
 import argparse
@@ -20,6 +21,7 @@ from rich.table import Table
 
 import _accelerator
 import _cli
+from _gates import LIBRARY_HELP, gate_level, library_of
 from speq.emission import emit
 from speq.modes import MODES
 from speq_sim.benches.accelerator.layer import GATE, MEMORIES
@@ -80,6 +82,12 @@ def arguments() -> argparse.Namespace:
         choices=tuple(MEMORIES),
         help="only this model of the memory; may be repeated (default: both)",
     )
+    parser.add_argument(
+        "--gates",
+        metavar="LIBRARY",
+        help="simulate the netlist of an array in the cells of a Liberty library, not its RTL: "
+        + LIBRARY_HELP,
+    )
     parser.add_argument("--waves", action="store_true", help="record waveforms (FST or VCD)")
     parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
     parser.add_argument(
@@ -89,6 +97,8 @@ def arguments() -> argparse.Namespace:
         help="folder that build/<name> goes into (default: %(default)s)",
     )
     options = parser.parse_args()
+    if options.gates and options.unit != "array":
+        parser.error("--gates simulates an array: leave out --unit")
     options.design = options.design or DEFAULTS[options.unit]
     return options
 
@@ -103,15 +113,20 @@ def run() -> int:
         _accelerator.show(parameters.name, figures)
         return 0 if figures["bit_exact"] else 1
     folder = options.build / parameters.name
-    with _cli.progress(3) as step:
+    library = library_of(options.gates) if options.gates else None
+    with _cli.progress(4 if library else 3) as step:
         step("packing the real tile")
         tile = read(options.tile, parameters)
         step(f"emitting speq_{parameters.name}")
         emission = emit(parameters, folder)
+        verilog = emission.verilog
+        if library:
+            step(f"mapping it to {library.name}")
+            verilog = gate_level(emission, library, folder / "gates")
         step(f"simulating with {describe(options.simulator)}")
         figures = simulate(
             parameters,
-            emission.verilog,
+            verilog,
             emission.side_car,
             tile,
             folder / "sim",
@@ -120,7 +135,12 @@ def run() -> int:
             seed=options.seed,
             waves=options.waves,
         )
-    figures = {"design": parameters.as_dict(), "tile_file": options.tile.name, **figures}
+    figures = {
+        "design": parameters.as_dict(),
+        "gates": library.name if library else None,
+        "tile_file": options.tile.name,
+        **figures,
+    }
     _cli.write_json(options.json, figures)
     show(parameters.name, figures)
     return 0 if figures["bit_exact"] else 1
