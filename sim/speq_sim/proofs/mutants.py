@@ -372,13 +372,6 @@ _SUM = (
         "piped",
     ),
     Mutant(
-        "old_sum_of_no_beat",
-        "accumulate_segments.py",
-        "self.enable[number] & (token == coming)",
-        "token == coming",
-        "piped",
-    ),
-    Mutant(
         "old_sum_read_in_stalls",
         "accumulate_segments.py",
         "with m.If(comes):",
