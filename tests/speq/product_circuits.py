@@ -32,6 +32,8 @@ DESIGNS = {
     "bfp12": ALL.replace(draft_activations="bfp12"),
     "qspec_4": QSPEC,
     "qspec_1": QSPEC.replace(draft_lanes=1),
+    "split_4": ALL.replace(pipeline=4),
+    "split_1": ALL.replace(draft_lanes=1, pipeline=3),
     "middle": BASE.replace(modes=("verify", "middle")),
 }
 """PEs by draft lanes and modes, and with wider draft activations."""
@@ -104,11 +106,10 @@ class Bricks:
 class Stage:
     """A product stage that takes another word and other activations in every cycle."""
 
-    LATENCY = 3
-    """Cycles from a word, by way of waiting and working, to its product."""
-
     def __init__(self, parameters: Parameters, folder: Path) -> None:
         self.parameters = parameters
+        # Cycles from a word, by way of waiting and working, to its product.
+        self.latency = 2 + parameters.stages["multiply"]
         self._circuit = Circuit(*_verilog(ProductStage(parameters)), folder, clocked=True)
 
     def products(
@@ -123,12 +124,13 @@ class Stage:
         shifts : N x L column shifts
         """
         count = len(words)
-        total = (-(-count // LANES) + self.LATENCY) * LANES
+        total = (-(-count // LANES) + self.latency) * LANES
+        # A word waits for a cycle before it works; its activations come in the meantime.
+        late = 2 - self.parameters.stages["columns"]
         lanes = np.arange(self.parameters.lanes)
         ports = {
             "word": _delayed(words, 0, total),
-            # A word waits for a cycle before it works, its activations come in the meantime.
-            "values": _delayed(_joined(values, 16 * lanes), 1, total),
+            "values": _delayed(_joined(values, 16 * lanes), late, total),
             "load": np.ones(total, np.int64),
             "swap": np.ones(total, np.int64),
             "rst": np.zeros(total, np.int64),
@@ -136,9 +138,9 @@ class Stage:
         if self.parameters.has_low_bits:
             ports["kind"] = np.full(total, kind_of(self.parameters, mode))
         if self.parameters.packs:
-            ports["shifts"] = _delayed(_joined(shifts, 4 * lanes), 1, total)
+            ports["shifts"] = _delayed(_joined(shifts, 4 * lanes), late, total)
         found = {
-            name: of_port[self.LATENCY * LANES :][:count].astype(np.int64)
+            name: of_port[self.latency * LANES :][:count].astype(np.int64)
             for name, of_port in self._circuit.evaluate(**ports).items()
         }
         found["value"] -= (found["value"] >> (PRODUCT_BITS - 1)) << PRODUCT_BITS

@@ -407,17 +407,10 @@ _SUM = (
         "piped",
     ),
     Mutant(
-        "distances_of_the_block_for_a_pair",
+        "pair_takes_the_first_exponent_ahead",
         "column.py",
-        "zip(behind_pair, behind[:2], strict=True)",
-        "zip(behind[:2], behind[:2], strict=True)",
-        "piped",
-    ),
-    Mutant(
-        "exponent_of_the_block_for_a_pair",
-        "column.py",
-        "Mux(self._pairs, pair, block)",
-        "block",
+        'self._distances(m, "pair", exponents[:2])',
+        'self._distances(m, "pair", exponents[:1] * 2)',
         "piped",
     ),
     Mutant(
