@@ -32,6 +32,8 @@ DESIGNS = {
     "bfp12": ALL.replace(draft_activations="bfp12"),
     "qspec_4": QSPEC,
     "qspec_1": QSPEC.replace(draft_lanes=1),
+    "split_4": ALL.replace(pipeline=4),
+    "split_1": ALL.replace(draft_lanes=1, pipeline=3),
     "middle": BASE.replace(modes=("verify", "middle")),
     **{
         f"dsp_{lanes}": ALL.replace(draft_lanes=lanes, pipeline=4, target="fpga")

@@ -93,7 +93,7 @@ def _every_product(stage: Stage, mode: str) -> None:
         _check(stage, words, values, mode, shifts)
 
 
-@pytest.mark.parametrize("name", ["all_4", "all_2", "all_1"])
+@pytest.mark.parametrize("name", ["all_4", "all_2", "all_1", "split_4", "split_1"])
 def test_every_int4_weight_times_every_activation(
     name: str, stages: Callable[[str], Stage]
 ) -> None:

@@ -350,13 +350,6 @@ _SUM = (
         "piped",
     ),
     Mutant(
-        "old_sum_of_no_beat",
-        "accumulate_segments.py",
-        "self.enable[number] & (token == coming)",
-        "token == coming",
-        "piped",
-    ),
-    Mutant(
         "old_sum_read_in_stalls",
         "accumulate_segments.py",
         "with m.If(comes):",
@@ -392,17 +385,10 @@ _SUM = (
         "piped",
     ),
     Mutant(
-        "distances_of_the_block_for_a_pair",
+        "pair_takes_the_first_exponent_ahead",
         "column.py",
-        "zip(behind_pair, behind[:2], strict=True)",
-        "zip(behind[:2], behind[:2], strict=True)",
-        "piped",
-    ),
-    Mutant(
-        "exponent_of_the_block_for_a_pair",
-        "column.py",
-        "Mux(self._pairs, pair, block)",
-        "block",
+        'self._distances(m, "pair", exponents[:2])',
+        'self._distances(m, "pair", exponents[:1] * 2)',
         "piped",
     ),
     Mutant(
