@@ -10,14 +10,15 @@
 
     rows:  multiply --> reduce --> accumulate --> round
 
-Five register stages, or more where columns and the units of a row are pipelined. Of two stages of
-columns the first takes activations alone, before a tile is there. The control of a stage is one
+Five register stages, or more where columns and the units of a row are pipelined. Of several stages
+of columns the first takes activations alone, before a tile is there. The control of a stage is one
 :class:`speq.streams.StreamRegister` for the whole array; the data registers in columns and rows
 move with it. When results are not taken, the stages fill up and stop one after the other; nothing
 is lost and no result depends on it. On an FPGA the stages never stop (:mod:`speq.dsp.streams`).
 """
 
 from itertools import pairwise
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
@@ -87,12 +88,20 @@ class Array(Block):
 
         stages = self._stages(m, sequencer, activations)
         operands = self._columns(m, sequencer, stages["columns"], activations.payload)
+        words, load, swap = (
+            _later(m, name, value, self._late)
+            for name, value in (
+                ("words", loader.words),
+                ("load", loader.load),
+                ("swap", sequencer.swap),
+            )
+        )
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
-            self._load_row(m, number, row, loader)
+            self._load_row(m, number, row, words, load)
             self._drive_row(m, row, stages)
             m.d.comb += row.operands.eq(operands)
-            m.d.comb += row.swap.eq(sequencer.swap)
+            m.d.comb += row.swap.eq(swap)
             total = stages["accumulate"][-1].o.payload
             if self.parameters.has_low_bits:
                 m.d.comb += row.result_kind.eq(total.kind)
@@ -100,6 +109,11 @@ class Array(Block):
                 m.d.comb += row.row_exponent.eq(total.row_exponent[number])
         self._results(m, rows, sequencer, stages)
         return m
+
+    @property
+    def _late(self) -> int:
+        """Cycles by which a beat comes later to the rows than two stages of columns take."""
+        return max(0, self.parameters.stages["columns"] - 2)
 
     def _inputs(self, m: Module) -> list[wiring.PureInterface]:
         """The three input streams as the units take them."""
@@ -128,14 +142,14 @@ class Array(Block):
             for number, register in enumerate(stages[name]):
                 suffix = f"_{number}" if count > 1 else ""
                 m.submodules[f"stage_{name}{suffix}"] = register
-            if name == "columns":
-                continue
-            for before, after in pairwise(stages[name]):
+            chained = stages[name][1:] if name == "columns" else stages[name]
+            for before, after in pairwise(chained):
                 wiring.connect(m, before.o, after.i)
         columns, multiply, reduce, accumulate, round_ = stages.values()
 
+        meets = _where_beats_enter(columns)
         if not self.parameters.in_dsp:
-            wiring.connect(m, sequencer.beat, columns[-1].i)
+            wiring.connect(m, sequencer.beat, meets.i)
         if len(columns) == 1:
             waiting, taken = activations.valid, activations.ready
         else:
@@ -147,13 +161,14 @@ class Array(Block):
             waiting, taken = entered.o.valid, entered.o.ready
         m.d.comb += [
             sequencer.activations_valid.eq(waiting),
-            taken.eq(columns[-1].take),
+            taken.eq(meets.take),
             multiply[0].i.valid.eq(columns[-1].o.valid),
             columns[-1].o.ready.eq(multiply[0].i.ready),
             *_copied(multiply[0].i.payload, columns[-1].o.payload),
         ]
         if self.parameters.packs:
-            m.d.comb += multiply[0].i.payload.row_exponent.eq(sequencer.active.row_exponent)
+            exponents = _later(m, "active", sequencer.active.row_exponent, self._late)
+            m.d.comb += multiply[0].i.payload.row_exponent.eq(exponents)
         wiring.connect(m, multiply[-1].o, reduce[0].i)
         wiring.connect(m, reduce[-1].o, accumulate[0].i)
         # Only completed sums go on to rounding.
@@ -178,7 +193,7 @@ class Array(Block):
             column = place(m, f"column_{number}", self.column)
             enables = Cat(stage.take for stage in stages)
             if self.parameters.in_dsp:
-                enables = Cat(enables[:-1], Const(1, 1))
+                enables = Cat(enables[0], Const(-1, len(enables) - 1))
             m.d.comb += column.enable.eq(enables)
             several = None
             if self.parameters.lanes > 1:
@@ -209,15 +224,15 @@ class Array(Block):
             m.d.comb += lanes[0].eq(Mux(several, elements[first], elements[number]))
 
     def _load_row(
-        self, m: Module, number: int, row: wiring.PureInterface, loader: wiring.PureInterface
+        self, m: Module, number: int, row: wiring.PureInterface, words: data.View, load: Value
     ) -> None:
         """Each PE listens to a word by its place, with the enables of its group of W."""
         first = number * self.parameters.columns
         places = range(first, first + len(row.words))
         enable = first // self.parameters.port_words * load_enables(self.parameters)
         m.d.comb += [
-            row.words.eq(Cat(loader.words[place % len(loader.words)] for place in places)),
-            row.load.eq(loader.load[enable : enable + len(row.load)]),
+            row.words.eq(Cat(words[place % len(self.loader.words)] for place in places)),
+            row.load.eq(load[enable : enable + len(row.load)]),
         ]
 
     def _drive_row(
@@ -260,7 +275,11 @@ class Array(Block):
             depth = sum(self.parameters.stages.values()) + OUTLET_CYCLES
             m.submodules.outlet = outlet = Outlet(payload.shape(), depth)
             wiring.connect(m, outlet.o, wiring.flipped(self.results))
-            payload, beat, entry = outlet.result, sequencer.beat, stages["columns"][-1]
+            payload, beat, entry = (
+                outlet.result,
+                sequencer.beat,
+                _where_beats_enter(stages["columns"]),
+            )
             m.d.comb += [
                 entry.i.payload.eq(beat.payload),
                 entry.i.valid.eq(beat.valid & outlet.room),
@@ -280,6 +299,20 @@ class Array(Block):
         ]
         if self.parameters.tokens > 1:
             m.d.comb += payload.token.eq(stage.o.payload.token)
+
+
+def _where_beats_enter(columns: list[StreamRegister]) -> StreamRegister:
+    """The stage of columns in which activations meet their tile: the second, if there is one."""
+    return columns[min(1, len(columns) - 1)]
+
+
+def _later(m: Module, name: str, value: Any, cycles: int) -> Any:
+    """The value so many cycles later; stages in between never stop."""
+    for number in range(cycles):
+        held = Signal.like(value, name=f"{name}_{number}", reset_less=name != "load")
+        m.d.sync += held.eq(value)
+        value = held
+    return value
 
 
 def _copied(target: data.View, source: data.View) -> list[object]:

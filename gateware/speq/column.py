@@ -84,7 +84,7 @@ class Column(Block):
             shift = self.single_shift if self.parameters.packs else 0
             single_exponent = self._exponent(m, "exponent_single", single, shift)
         significands = [
-            self._held(m, f"significand_{lane}", _significand(value))
+            self._held(m, f"significand_{lane}", _significand(value), shifts=len(lanes) > 1)
             for lane, value in enumerate(lanes)
         ]
         one = significands[0]
@@ -97,7 +97,7 @@ class Column(Block):
         exponent, aligned = single_exponent, []
         if len(lanes) > 1:
             shared, aligned = self._align(m, exponents, significands)
-            exponent = Mux(of_nibbles(self.kind), shared, single_exponent)
+            exponent = Mux(of_nibbles(self._kind), shared, single_exponent)
 
         operand = Signal(operand_layout(self.parameters))
         self._multiplied(m, operand.factors, one, aligned)
@@ -114,8 +114,11 @@ class Column(Block):
         m.d.comb += self.operand.eq(registered)
         return m
 
-    def _held(self, m: Module, name: str, value: Value) -> Value:
-        """The value in the registers of the first of two stages; with one stage itself."""
+    def _held(self, m: Module, name: str, value: Value, *, shifts: bool = False) -> Value:
+        """The value in the registers of the first of two stages; with one stage itself.
+
+        `shifts` says that it is needed for the shifts of significands, and not behind them.
+        """
         if len(self.enable) == 1:
             return value
         held = Signal(len(value), name=f"{name}_held", reset_less=True)
@@ -145,11 +148,16 @@ class Column(Block):
         return exponent
 
     @property
+    def _kind(self) -> data.View:
+        """Kind of the beat that the second stage works on."""
+        return self.kind
+
+    @property
     def _pairs(self) -> Value:
         """Whether the lanes of this beat are a pair of QVERIFY among four lanes."""
         if self.parameters.lanes < 4 or not self.parameters.integers:
             return Const(0, 1)
-        return self.kind.integer & ~self.kind.block
+        return self._kind.integer & ~self._kind.block
 
     def _align(
         self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
@@ -211,8 +219,8 @@ class Column(Block):
             m.d.comb += distance.eq(largest - exponent)
             far = distance[SHIFT_BITS - 2 :].any()
             near = distance[: SHIFT_BITS - 2] | far.replicate(SHIFT_BITS - 2)
-            behind.append(self._held(m, f"{name}_behind_{lane}", near))
-        return self._held(m, name, largest), behind
+            behind.append(self._held(m, f"{name}_behind_{lane}", near, shifts=True))
+        return self._held(m, name, largest, shifts=True), behind
 
     def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
         """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""
@@ -256,7 +264,7 @@ class Column(Block):
         else:
             blocks = [magnitudes[lane] for lane in BRICK_LANES]
         factors = [
-            Mux(of_nibbles(self.kind), *both) for both in zip(blocks, halves * 2, strict=True)
+            Mux(of_nibbles(self._kind), *both) for both in zip(blocks, halves * 2, strict=True)
         ]
         if self.parameters.lanes == 4 and self.parameters.integers:
             pair = [rounded(m, places, PAIR_BITS) for places in aligned[:2]]
@@ -273,7 +281,7 @@ class Column(Block):
         if len(flags) == 1:
             return first
         rest = [first if repeat else Const(0, 1)] * (len(flags) - 1)
-        lanes = Mux(of_nibbles(self.kind), Cat(*flags), Cat(first, *rest))
+        lanes = Mux(of_nibbles(self._kind), Cat(*flags), Cat(first, *rest))
         if len(flags) == 4 and self.parameters.integers:
             lanes = Mux(self._pairs, Cat(*flags[:2], *flags[:2]), lanes)
         return lanes

@@ -113,10 +113,11 @@ class Stage:
 
     def __init__(self, parameters: Parameters, folder: Path) -> None:
         self.parameters = parameters
-        self.latency = 2 + parameters.stages["multiply"]
+        columns = parameters.stages["columns"]
+        self.latency = max(2, columns) + parameters.stages["multiply"]
         """Cycles from a word, by way of waiting and working, to its product."""
-        self.wait = 2 - parameters.stages["columns"]
-        """Cycles that a word's activations come later."""
+        self.word_wait, self.wait = max(0, columns - 2), max(0, 2 - columns)
+        """Cycles that a word, or its activations, come later than the others."""
         self._circuit = Circuit(*_verilog(ProductStage(parameters)), folder, clocked=True)
 
     def products(
@@ -134,7 +135,7 @@ class Stage:
         total = (-(-count // LANES) + self.latency) * LANES
         lanes = np.arange(self.parameters.lanes)
         ports = {
-            "word": _delayed(words, 0, total),
+            "word": _delayed(words, self.word_wait, total),
             # A word waits for a cycle before it works; its activations reach the PE when it does.
             "values": _delayed(_joined(values, 16 * lanes), self.wait, total),
             "load": np.ones(total, np.int64),

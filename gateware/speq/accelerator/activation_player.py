@@ -112,13 +112,14 @@ class ActivationPlayer(wiring.Component):
         token = Signal(range(p.tokens))
         group = Signal(range(lines(p)))
         line = Signal.like(group)
-        output_tile = Signal(OUTPUT_TILE_BITS)
+        # Counted from 1: a comparison without an addition in front of it.
+        output_tile = Signal(OUTPUT_TILE_BITS, init=1)
         mode = job.mode if p.packs else Const(0)
         last_beat = at_last(beat, mode, {each: p.beats_per_token(each) for each in p.modes})
         last_tile = at_last(tile, mode, group_tiles(p))
         last_token = token == job.last_token if p.tokens > 1 else Const(1)
         last_group = group + 1 == job.groups
-        last_output_tile = output_tile + 1 == job.output_tiles
+        last_output_tile = output_tile == job.output_tiles
         m.d.comb += read.line.eq(line)
         if p.packs:
             m.d.comb += read.group.eq(group)
@@ -134,7 +135,7 @@ class ActivationPlayer(wiring.Component):
             m.d.sync += [group.eq(group + 1), line.eq(group + 1)]
             with m.If(last_group):
                 m.d.sync += [group.eq(0), line.eq(0)]
-                m.d.sync += output_tile.eq(Mux(last_output_tile, 0, output_tile + 1))
+                m.d.sync += output_tile.eq(Mux(last_output_tile, 1, output_tile + 1))
         return group_done & last_group & last_output_tile
 
     def _place(self, m: Module, tile: Signal, beat: Signal) -> None:

@@ -1,12 +1,13 @@
 """Dispatch: the queue of jobs, one for each block that works on them at its own pace."""
 
 from amaranth.hdl import Module
-from amaranth.lib import stream
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from speq.accelerator.layouts import job
 from speq.block import Block
+from speq.dsp.streams import Skid
 from speq.parameters import Parameters
 
 __all__ = ["Dispatch"]
@@ -40,6 +41,11 @@ class Dispatch(Block):
             queue = SyncFIFOBuffered(width=field.width, depth=self.parameters.queue_depth + 1)
             queues[name] = m.submodules[f"{name}_queue"] = queue
             out = getattr(self, name)
+            if self.parameters.in_dsp:
+                # What takes a job does not wait for the queue behind it.
+                m.submodules[f"{name}_skid"] = skid = Skid(field.shape)
+                wiring.connect(m, skid.o, wiring.flipped(out))
+                out = skid.i
             m.d.comb += [
                 queue.w_data.eq(self.jobs.payload[name]),
                 queue.w_en.eq(self.jobs.valid & room),

@@ -11,6 +11,7 @@ from speq.accelerator.layouts import ActivationFault, Plane, fetch_job, job, pac
 from speq.accelerator.results import Results
 from speq.array import Array
 from speq.block import Block, place
+from speq.dsp.streams import Skid
 from speq.parameters import Parameters
 
 __all__ = ["Engine", "plane_names"]
@@ -78,17 +79,30 @@ class Engine(Block):
         wiring.connect(m, dispatch.results, sender.jobs)
 
         for name in plane_names(self.parameters):
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(feeder, name))
+            plane = self._buffered(m, name, wiring.flipped(getattr(self, name)))
+            wiring.connect(m, plane, getattr(feeder, name))
         if self.parameters.packs:
             wiring.connect(m, feeder.shifts, buffer.shifts)
         wiring.connect(m, feeder.tiles, array.tiles)
         wiring.connect(m, feeder.weights, array.weights)
-        wiring.connect(m, wiring.flipped(self.activations), buffer.packets)
+        packets = self._buffered(m, "activations", wiring.flipped(self.activations))
+        wiring.connect(m, packets, buffer.packets)
         wiring.connect(m, buffer.beats, array.activations)
         wiring.connect(m, array.results, sender.results)
-        wiring.connect(m, sender.packets, wiring.flipped(self.results))
+        results = self._buffered(m, "results", sender.packets)
+        wiring.connect(m, results, wiring.flipped(self.results))
         m.d.comb += [
             self.fault.eq(buffer.fault),
             self.word.eq(array.weights.valid & array.weights.ready),
         ]
         return m
+
+    def _buffered(
+        self, m: Module, name: str, stream_: wiring.PureInterface
+    ) -> wiring.PureInterface:
+        """A stream whose ready is a register on FPGAs, where paths from unit to unit are long."""
+        if not self.parameters.in_dsp:
+            return stream_
+        m.submodules[f"buffer_{name}"] = skid = Skid(stream_.payload.shape())
+        wiring.connect(m, stream_, skid.i)
+        return skid.o

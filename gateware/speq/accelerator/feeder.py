@@ -92,7 +92,8 @@ class Feeder(Block):
         """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
         job, header = self.jobs.payload, self.tiles.payload
         tile = Signal(range(self.parameters.group_tiles))
-        output_tile = Signal(OUTPUT_TILE_BITS)
+        # Counted from 1: a comparison without an addition in front of it.
+        output_tile = Signal(OUTPUT_TILE_BITS, init=1)
         mode = job.mode if self.parameters.packs else Const(0)
         last_tile = at_last(tile, mode, group_tiles(self.parameters))
         last, done = Signal(), Signal()
@@ -102,7 +103,7 @@ class Feeder(Block):
             header.last.eq(last),
             last.eq(last_group & last_tile),
             done.eq(last & self.tiles.ready),
-            self.jobs.ready.eq(done & (output_tile + 1 == job.output_tiles)),
+            self.jobs.ready.eq(done & (output_tile == job.output_tiles)),
         ]
         shared = {name for name, _ in payload_shape(self.tiles.signature)} & {
             name for name, _ in job.shape()
@@ -113,7 +114,7 @@ class Feeder(Block):
             with m.If(last_tile):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
         with m.If(done & due):
-            m.d.sync += output_tile.eq(Mux(self.jobs.ready, 0, output_tile + 1))
+            m.d.sync += output_tile.eq(Mux(self.jobs.ready, 1, output_tile + 1))
         return done & due
 
     def _weights(self, m: Module, due: Value) -> None:

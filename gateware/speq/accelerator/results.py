@@ -73,8 +73,9 @@ class Results(Block):
     def _last_result(self, m: Module, advance: Value) -> Value:
         """Count output tiles and their tokens; returns whether this result is the job's last."""
         job = self.jobs.payload
-        tile = Signal(OUTPUT_TILE_BITS)
-        last_tile = tile + 1 == job.output_tiles
+        # Counted from 1: a comparison without an addition in front of it.
+        tile = Signal(OUTPUT_TILE_BITS, init=1)
+        last_tile = tile == job.output_tiles
         last_token: object = 1
         if self.parameters.tokens > 1:
             token = Signal(range(self.parameters.tokens))
@@ -82,5 +83,5 @@ class Results(Block):
             with m.If(advance):
                 m.d.sync += token.eq(Mux(last_token, 0, token + 1))
         with m.If(advance & last_token):
-            m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
+            m.d.sync += tile.eq(Mux(last_tile, 1, tile + 1))
         return last_tile & last_token

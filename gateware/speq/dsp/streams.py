@@ -40,9 +40,11 @@ class Skid(wiring.Component):
         front = Signal.like(self.o.payload, reset_less=True)
         spare = Signal.like(front, reset_less=True)
         valid, full = Signal(), Signal()
+        # The opposite of `full`, which has as many loads as the payload has bits.
+        ready = Signal(init=1)
         moves = Signal()
         m.d.comb += [
-            self.i.ready.eq(~full),
+            self.i.ready.eq(ready),
             self.o.valid.eq(valid),
             self.o.payload.eq(front),
             moves.eq(self.o.ready | ~valid),
@@ -50,13 +52,13 @@ class Skid(wiring.Component):
         with m.If(~full):
             m.d.sync += spare.eq(self.i.payload)
         with m.If(moves):
-            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0)]
+            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0), ready.eq(1)]
             with m.If(full):
                 m.d.sync += front.eq(spare)
             with m.Else():
                 m.d.sync += front.eq(self.i.payload)
         with m.Elif(self.i.valid):
-            m.d.sync += full.eq(1)
+            m.d.sync += [full.eq(1), ready.eq(0)]
         return m
 
 

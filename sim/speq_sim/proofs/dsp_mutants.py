@@ -100,7 +100,7 @@ DSP_MUTANTS = tuple(
         (
             "taken_while_full",
             "streams",
-            "self.i.ready.eq(~full)",
+            "self.i.ready.eq(ready)",
             "self.i.ready.eq(1)",
         ),
     )
