@@ -72,8 +72,9 @@ class Feeder(Block):
         group = Signal(group_bits(self.parameters))
         last_group = Signal()
         m.d.comb += last_group.eq(group + 1 == self.jobs.payload.groups)
-        row_done = self._tiles(m, due, group, last_group)
-        self._weights(m, due)
+        passes, tile_done = self._tile_ends(m, due)
+        row_done = self._tiles(m, due, group, last_group, tile_done)
+        self._weights(m, due, passes)
         if not self.parameters.packs:
             m.d.comb += due.eq(self.jobs.valid)
             return m
@@ -88,7 +89,33 @@ class Feeder(Block):
         self._records(m, section, at & (section == Section.RECORDS))
         return m
 
-    def _tiles(self, m: Module, due: Value, group: Signal, last_group: Value) -> Value:
+    def _tile_ends(self, m: Module, due: Value) -> tuple[Value, Value]:
+        """Whether a word may pass, and whether it is a tile's last.
+
+        The array takes a header with the tile's last word, which says so. On FPGAs it waits in a
+        buffer before that, and words are counted here.
+        """
+        if not self.parameters.in_dsp:
+            m.d.comb += self.tiles.valid.eq(due)
+            return Const(1, 1), self.tiles.ready
+        word = Signal(range(self.parameters.load_cycles))
+        headed, last_word, takes = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.tiles.valid.eq(due & ~headed),
+            last_word.eq(word == self.parameters.load_cycles - 1),
+            takes.eq(self.weights.valid & self.weights.ready),
+        ]
+        with m.If(self.tiles.valid & self.tiles.ready):
+            m.d.sync += headed.eq(1)
+        with m.If(takes):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            with m.If(last_word):
+                m.d.sync += headed.eq(0)
+        return ~last_word | headed, takes & last_word
+
+    def _tiles(
+        self, m: Module, due: Value, group: Signal, last_group: Value, tile_done: Value
+    ) -> Value:
         """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
         job, header = self.jobs.payload, self.tiles.payload
         tile = Signal(range(self.parameters.group_tiles))
@@ -98,18 +125,17 @@ class Feeder(Block):
         last_tile = at_last(tile, mode, group_tiles(self.parameters))
         last, done = Signal(), Signal()
         m.d.comb += [
-            self.tiles.valid.eq(due),
             header.first.eq((group == 0) & (tile == 0)),
             header.last.eq(last),
             last.eq(last_group & last_tile),
-            done.eq(last & self.tiles.ready),
+            done.eq(last & tile_done),
             self.jobs.ready.eq(done & (output_tile == job.output_tiles)),
         ]
         shared = {name for name, _ in payload_shape(self.tiles.signature)} & {
             name for name, _ in job.shape()
         }
         m.d.comb += [header[name].eq(job[name]) for name in sorted(shared)]
-        with m.If(self.tiles.ready & due):
+        with m.If(tile_done & due):
             m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
             with m.If(last_tile):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
@@ -117,7 +143,7 @@ class Feeder(Block):
             m.d.sync += output_tile.eq(Mux(self.jobs.ready, 1, output_tile + 1))
         return done & due
 
-    def _weights(self, m: Module, due: Value) -> None:
+    def _weights(self, m: Module, due: Value, passes: Value) -> None:
         """Planes to words."""
         merge = place(m, "merge", self.merge)
         m.d.comb += [
@@ -125,8 +151,8 @@ class Feeder(Block):
             merge.draft.valid.eq(self.draft.valid & due),
             self.draft.ready.eq(merge.draft.ready & due),
             self.weights.payload.eq(merge.weights.payload),
-            self.weights.valid.eq(merge.weights.valid),
-            merge.weights.ready.eq(self.weights.ready),
+            self.weights.valid.eq(merge.weights.valid & passes),
+            merge.weights.ready.eq(self.weights.ready & passes),
         ]
         if self.parameters.packs:
             job = self.jobs.payload
