@@ -89,7 +89,7 @@ class Array(Block):
         stages = self._stages(m, sequencer, activations)
         operands = self._columns(m, sequencer, stages["columns"], activations.payload)
         words, load, swap = (
-            _later(m, name, value, self._late)
+            _later(m, name, value, max(0, self._late - 1))
             for name, value in (
                 ("words", loader.words),
                 ("load", loader.load),
@@ -112,7 +112,10 @@ class Array(Block):
 
     @property
     def _late(self) -> int:
-        """Cycles by which a beat comes later to the rows than two stages of columns take."""
+        """Cycles by which a beat comes later to the rows than two stages of columns take.
+
+        On FPGAs each row has registers for what comes to all of them, which are one of these.
+        """
         return max(0, self.parameters.stages["columns"] - 2)
 
     def _inputs(self, m: Module) -> list[wiring.PureInterface]:
@@ -256,7 +259,8 @@ class Array(Block):
         m.d.comb += row.first.eq(Cat(beat.clear for beat in looked_up))
         if self.parameters.tokens > 1:
             m.d.comb += row.token.eq(Cat(beat.token for beat in sums))
-        beat = stages["columns"][-1].o.payload
+        last = -2 if self.parameters.in_dsp else -1
+        beat = stages["columns"][last].o.payload
         if self.parameters.has_low_bits:
             m.d.comb += row.kind.eq(beat.kind)
         if self.parameters.word_beats > 1:

@@ -1,6 +1,8 @@
 """Row: the dot product of one output channel, from C processing elements to a rounded result."""
 
-from amaranth.hdl import Module, signed
+from typing import Any
+
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -94,23 +96,28 @@ class Row(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         reducer = place(m, "reduce", self.reducer)
-        operands = data.View(operands_layout(self.parameters), self.operands)
+        broadcast = {
+            name: self._broadcast(m, name)
+            for name in ("words", "load", "swap", "operands", "kind", "part")
+            if name in self.signature.members
+        }
+        operands = data.View(operands_layout(self.parameters), broadcast["operands"])
         words = min(self.parameters.port_words, self.parameters.columns)
         enables = load_enables(self.parameters)
         for column in range(self.parameters.columns):
             pe = place(m, f"pe_{column}", self.pe)
             m.d.comb += [
-                pe.word.eq(self.words[column % len(self.words)]),
-                pe.load.eq(self.load.word_select(column // words, enables)),
-                pe.swap.eq(self.swap),
+                pe.word.eq(broadcast["words"][column % len(self.words)]),
+                pe.load.eq(broadcast["load"].word_select(column // words, enables)),
+                pe.swap.eq(broadcast["swap"]),
                 pe.operand.eq(operands[column]),
                 pe.enable.eq(self.multiply),
                 reducer.products[column].eq(pe.product),
             ]
             if self.parameters.has_low_bits:
-                m.d.comb += pe.kind.eq(self.kind)
+                m.d.comb += pe.kind.eq(broadcast["kind"])
             if self.parameters.word_beats > 1:
-                m.d.comb += pe.part.eq(self.part)
+                m.d.comb += pe.part.eq(broadcast["part"])
 
         accumulator = place(m, "accumulate", self.accumulator)
         rounder = place(m, "round", self.rounder)
@@ -135,3 +142,12 @@ class Row(Block):
         if self.parameters.packs:
             m.d.comb += rounder.row_exponent.eq(self.row_exponent)
         return m
+
+    def _broadcast(self, m: Module, name: str) -> Any:
+        """What comes to all rows; on FPGAs in registers of each row, near to its PEs."""
+        value = getattr(self, name)
+        if not self.parameters.in_dsp:
+            return value
+        held = Signal.like(value, name=f"{name}_here", reset_less=name != "load")
+        m.d.sync += held.eq(value)
+        return held

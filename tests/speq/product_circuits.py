@@ -113,7 +113,8 @@ class Stage:
 
     def __init__(self, parameters: Parameters, folder: Path) -> None:
         self.parameters = parameters
-        columns = parameters.stages["columns"]
+        # The last stage of an FPGA's columns is in the rows.
+        columns = parameters.stages["columns"] - parameters.in_dsp
         self.latency = max(2, columns) + parameters.stages["multiply"]
         """Cycles from a word, by way of waiting and working, to its product."""
         self.word_wait, self.wait = max(0, columns - 2), max(0, 2 - columns)

@@ -110,15 +110,15 @@ class ActivationPlayer(wiring.Component):
         p, job, read = self.parameters, self.plays.payload, self.reads.payload
         beat, tile = Signal(range(p.word_beats)), Signal(range(p.group_tiles))
         token = Signal(range(p.tokens))
-        group = Signal(range(lines(p)))
+        group, next_group = Signal(range(lines(p))), Signal(range(lines(p) + 1), init=1)
         line = Signal.like(group)
-        # Counted from 1: a comparison without an addition in front of it.
+        # Counted from 1, as `next_group` is: comparisons without an addition in front of them.
         output_tile = Signal(OUTPUT_TILE_BITS, init=1)
         mode = job.mode if p.packs else Const(0)
         last_beat = at_last(beat, mode, {each: p.beats_per_token(each) for each in p.modes})
         last_tile = at_last(tile, mode, group_tiles(p))
         last_token = token == job.last_token if p.tokens > 1 else Const(1)
-        last_group = group + 1 == job.groups
+        last_group = next_group == job.groups
         last_output_tile = output_tile == job.output_tiles
         m.d.comb += read.line.eq(line)
         if p.packs:
@@ -132,9 +132,10 @@ class ActivationPlayer(wiring.Component):
                 m.d.sync += [token.eq(0), line.eq(group), tile.eq(Mux(last_tile, 0, tile + 1))]
         group_done = last_beat & last_token & last_tile
         with m.If(take & group_done):
-            m.d.sync += [group.eq(group + 1), line.eq(group + 1)]
+            m.d.sync += [group.eq(next_group), line.eq(next_group)]
+            m.d.sync += next_group.eq(next_group + 1)
             with m.If(last_group):
-                m.d.sync += [group.eq(0), line.eq(0)]
+                m.d.sync += [group.eq(0), line.eq(0), next_group.eq(1)]
                 m.d.sync += output_tile.eq(Mux(last_output_tile, 1, output_tile + 1))
         return group_done & last_group & last_output_tile
 

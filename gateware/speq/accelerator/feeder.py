@@ -69,9 +69,10 @@ class Feeder(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         due = Signal()  # weights come next
-        group = Signal(group_bits(self.parameters))
+        # Counted from 1, as output tiles are: a comparison without an addition in front of it.
+        group = Signal(group_bits(self.parameters), init=1)
         last_group = Signal()
-        m.d.comb += last_group.eq(group + 1 == self.jobs.payload.groups)
+        m.d.comb += last_group.eq(group == self.jobs.payload.groups)
         passes, tile_done = self._tile_ends(m, due)
         row_done = self._tiles(m, due, group, last_group, tile_done)
         self._weights(m, due, passes)
@@ -119,13 +120,12 @@ class Feeder(Block):
         """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
         job, header = self.jobs.payload, self.tiles.payload
         tile = Signal(range(self.parameters.group_tiles))
-        # Counted from 1: a comparison without an addition in front of it.
         output_tile = Signal(OUTPUT_TILE_BITS, init=1)
         mode = job.mode if self.parameters.packs else Const(0)
         last_tile = at_last(tile, mode, group_tiles(self.parameters))
         last, done = Signal(), Signal()
         m.d.comb += [
-            header.first.eq((group == 0) & (tile == 0)),
+            header.first.eq((group == 1) & (tile == 0)),
             header.last.eq(last),
             last.eq(last_group & last_tile),
             done.eq(last & tile_done),
@@ -138,7 +138,7 @@ class Feeder(Block):
         with m.If(tile_done & due):
             m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
             with m.If(last_tile):
-                m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+                m.d.sync += group.eq(Mux(last_group, 1, group + 1))
         with m.If(done & due):
             m.d.sync += output_tile.eq(Mux(self.jobs.ready, 1, output_tile + 1))
         return done & due
@@ -184,7 +184,7 @@ class Feeder(Block):
             with m.If(self.shifts.ready):
                 m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
                 with m.If(last_beat):
-                    m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+                    m.d.sync += group.eq(Mux(last_group, 1, group + 1))
                 with m.If(self.shifts.payload.last):
                     m.d.sync += section.eq(Section.RECORDS)
 

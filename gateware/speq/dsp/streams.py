@@ -6,7 +6,7 @@ its result is certain to find room in a queue behind the last stage, which a cou
 input has a buffer whose ready is a register.
 """
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -16,6 +16,9 @@ __all__ = ["Outlet", "Skid"]
 
 class Skid(wiring.Component):
     """A buffer of two transfers: ready is a register, and yet every cycle has a transfer.
+
+    Its two places are written whenever they are free, whether or not something comes, so that only
+    a few bits depend on both ends of it: who gives and who takes see short paths.
 
     Parameters
     ----------
@@ -37,28 +40,25 @@ class Skid(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        front = Signal.like(self.o.payload, reset_less=True)
-        spare = Signal.like(front, reset_less=True)
-        valid, full = Signal(), Signal()
-        # The opposite of `full`, which has as many loads as the payload has bits.
-        ready = Signal(init=1)
-        moves = Signal()
+        places = [Signal.like(self.o.payload, name=f"place_{n}", reset_less=True) for n in range(2)]
+        into, out_of = Signal(), Signal()
+        ready, valid = Signal(init=1), Signal()
+        comes, goes = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(ready),
             self.o.valid.eq(valid),
-            self.o.payload.eq(front),
-            moves.eq(self.o.ready | ~valid),
+            self.o.payload.eq(Mux(out_of, places[1], places[0])),
+            comes.eq(self.i.valid & ready),
+            goes.eq(self.o.ready & valid),
         ]
-        with m.If(~full):
-            m.d.sync += spare.eq(self.i.payload)
-        with m.If(moves):
-            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0), ready.eq(1)]
-            with m.If(full):
-                m.d.sync += front.eq(spare)
-            with m.Else():
-                m.d.sync += front.eq(self.i.payload)
-        with m.Elif(self.i.valid):
-            m.d.sync += [full.eq(1), ready.eq(0)]
+        for number, place in enumerate(places):
+            with m.If(ready & (into == number)):
+                m.d.sync += place.eq(self.i.payload)
+        m.d.sync += [into.eq(into ^ comes), out_of.eq(out_of ^ goes)]
+        with m.If(comes & ~goes):
+            m.d.sync += [valid.eq(1), ready.eq(~valid)]
+        with m.Elif(goes & ~comes):
+            m.d.sync += [ready.eq(1), valid.eq(~ready)]
         return m
 
 

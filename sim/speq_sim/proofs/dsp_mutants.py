@@ -92,10 +92,10 @@ DSP_MUTANTS = tuple(
             "left - self.enters",
         ),
         (
-            "spare_transfer_lost",
+            "second_place_never_read",
             "streams",
-            "m.d.sync += front.eq(spare)",
-            "m.d.sync += front.eq(self.i.payload)",
+            "Mux(out_of, places[1], places[0])",
+            "places[0]",
         ),
         (
             "taken_while_full",
