@@ -28,7 +28,7 @@ from speq.accumulate_segments import reads_ahead
 from speq.block import Block, place
 from speq.column import Column, takes_single
 from speq.dsp.column import DspColumn
-from speq.dsp.streams import Outlet, Skid
+from speq.dsp.streams import Outlet, PingPong, Skid
 from speq.layouts import (
     activation_stream,
     beat_layout,
@@ -125,9 +125,10 @@ class Array(Block):
             return [wiring.flipped(stream) for stream in streams.values()]
         buffered = []
         for name, stream in streams.items():
-            m.submodules[f"enter_{name}"] = skid = Skid(payload_shape(stream.signature))
-            wiring.connect(m, wiring.flipped(stream), skid.i)
-            buffered.append(skid.o)
+            kind = Skid if name == "tiles" else PingPong
+            m.submodules[f"enter_{name}"] = buffer = kind(payload_shape(stream.signature))
+            wiring.connect(m, wiring.flipped(stream), buffer.i)
+            buffered.append(buffer.o)
         return buffered
 
     def _stages(

@@ -11,7 +11,7 @@ from speq.accelerator.layouts import ActivationFault, Plane, fetch_job, job, pac
 from speq.accelerator.results import Results
 from speq.array import Array
 from speq.block import Block, place
-from speq.dsp.streams import Skid
+from speq.dsp.streams import PingPong
 from speq.parameters import Parameters
 
 __all__ = ["Engine", "plane_names"]
@@ -103,6 +103,6 @@ class Engine(Block):
         """A stream whose ready is a register on FPGAs, where paths from unit to unit are long."""
         if not self.parameters.in_dsp:
             return stream_
-        m.submodules[f"buffer_{name}"] = skid = Skid(stream_.payload.shape())
-        wiring.connect(m, stream_, skid.i)
-        return skid.o
+        m.submodules[f"buffer_{name}"] = buffer = PingPong(stream_.payload.shape())
+        wiring.connect(m, stream_, buffer.i)
+        return buffer.o

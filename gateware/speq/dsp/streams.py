@@ -11,11 +11,55 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Outlet", "Skid"]
+__all__ = ["Outlet", "PingPong", "Skid"]
 
 
 class Skid(wiring.Component):
-    """A buffer of two transfers: ready is a register, and yet every cycle has a transfer.
+    """A buffer of two transfers: ready and the payload are registers, yet every cycle has one.
+
+    Parameters
+    ----------
+    payload_shape : ShapeLike
+        Shape of the payload.
+
+    Members
+    -------
+    i, o : streams
+    """
+
+    def __init__(self, payload_shape: object) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(payload_shape)),
+                "o": Out(stream.Signature(payload_shape)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        front = Signal.like(self.o.payload, reset_less=True)
+        spare = Signal.like(front, reset_less=True)
+        valid, full, moves = Signal(), Signal(), Signal()
+        # The opposite of `full`, which has as many loads as the payload has bits.
+        ready = Signal(init=1)
+        m.d.comb += [
+            self.i.ready.eq(ready),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(front),
+            moves.eq(self.o.ready | ~valid),
+        ]
+        with m.If(ready):
+            m.d.sync += spare.eq(self.i.payload)
+        with m.If(moves):
+            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0), ready.eq(1)]
+            m.d.sync += front.eq(Mux(full, spare, self.i.payload))
+        with m.Elif(self.i.valid):
+            m.d.sync += [full.eq(1), ready.eq(0)]
+        return m
+
+
+class PingPong(wiring.Component):
+    """A buffer of two transfers for wide payloads: ready is a register, yet every cycle has one.
 
     Its two places are written whenever they are free, whether or not something comes, so that only
     a few bits depend on both ends of it: who gives and who takes see short paths.

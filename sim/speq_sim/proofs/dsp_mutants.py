@@ -100,8 +100,14 @@ DSP_MUTANTS = tuple(
         (
             "taken_while_full",
             "streams",
-            "self.i.ready.eq(ready)",
-            "self.i.ready.eq(1)",
+            "m.d.sync += [full.eq(1), ready.eq(0)]",
+            "m.d.sync += full.eq(1)",
+        ),
+        (
+            "spare_transfer_lost",
+            "streams",
+            "front.eq(Mux(full, spare, self.i.payload))",
+            "front.eq(self.i.payload)",
         ),
     )
 )
