@@ -18,6 +18,8 @@ tokens = 2
 address_bits = 16
 activation_values = 512
 burst_beats = 16
+pipeline = 4
+target = "fpga"
 """
 
 
