@@ -14,8 +14,8 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["Outlet", "PingPong", "Skid"]
 
 
-class Skid(wiring.Component):
-    """A buffer of two transfers: ready and the payload are registers, yet every cycle has one.
+class _Buffer(wiring.Component):
+    """A buffer between two streams.
 
     Parameters
     ----------
@@ -34,6 +34,10 @@ class Skid(wiring.Component):
                 "o": Out(stream.Signature(payload_shape)),
             }
         )
+
+
+class Skid(_Buffer):
+    """A buffer of two transfers: ready and the payload are registers, yet every cycle has one."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -58,29 +62,12 @@ class Skid(wiring.Component):
         return m
 
 
-class PingPong(wiring.Component):
+class PingPong(_Buffer):
     """A buffer of two transfers for wide payloads: ready is a register, yet every cycle has one.
 
     Its two places are written whenever they are free, whether or not something comes, so that only
     a few bits depend on both ends of it: who gives and who takes see short paths.
-
-    Parameters
-    ----------
-    payload_shape : ShapeLike
-        Shape of the payload.
-
-    Members
-    -------
-    i, o : streams
     """
-
-    def __init__(self, payload_shape: object) -> None:
-        super().__init__(
-            {
-                "i": In(stream.Signature(payload_shape)),
-                "o": Out(stream.Signature(payload_shape)),
-            }
-        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
