@@ -639,20 +639,20 @@ _LOADING = (
     Mutant(
         "one_bus_for_all_groups",
         "array.py",
-        "place % len(loader.words)",
+        "place % len(self.loader.words)",
         "place % self.parameters.port_words",
     ),
     Mutant(
         "bus_of_the_next_group",
         "array.py",
-        "place % len(loader.words)",
-        "(place + self.parameters.port_words) % len(loader.words)",
+        "place % len(self.loader.words)",
+        "(place + self.parameters.port_words) % len(self.loader.words)",
     ),
     Mutant(
         "enables_of_the_first_row",
         "array.py",
-        "loader.load[enable : enable + len(row.load)]",
-        "loader.load[: len(row.load)]",
+        "load[enable : enable + len(row.load)]",
+        "load[: len(row.load)]",
     ),
     Mutant(
         "nibbles_of_a_word_swapped",
@@ -673,8 +673,8 @@ _LOADING = (
     Mutant(
         "first_word_for_all_columns",
         "row.py",
-        "self.words[column % len(self.words)]",
-        "self.words[0]",
+        'broadcast["words"][column % len(self.words)]',
+        'broadcast["words"][0]',
     ),
     Mutant(
         "first_enables_for_all_columns",
