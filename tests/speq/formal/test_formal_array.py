@@ -268,10 +268,10 @@ def test_valid_never_waits_for_ready(tmp_path: Path) -> None:
         ("sums.valid & sums.payload.emit", "sums.valid"),
         ("sums.valid & sums.payload.emit", "sums.payload.emit"),
         ("sequencer.active.row_exponent", "sequencer.loaded.payload.row_exponent"),
-        ("taken.eq(columns[-1].take)", "taken.eq(columns[-1].i.ready)"),
+        ("taken.eq(meets.take)", "taken.eq(meets.i.ready)"),
         ("m.d.comb += row.swap.eq", "m.d.sync += row.swap.eq"),
-        ("m.d.comb += self.results.payload.token.eq", "m.d.sync += self.results.payload.token.eq"),
-        ("self.results.payload.last.eq(stage.o.payload.last)", "self.results.payload.last.eq(1)"),
+        ("m.d.comb += payload.token.eq", "m.d.sync += payload.token.eq"),
+        ("payload.last.eq(stage.o.payload.last)", "payload.last.eq(1)"),
     ],
 )
 def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_proof_refutes_faults(old: str, new: str, tmp_path: Path) -> None:
     ("old", "new"),
     [
         ("entered.o.valid, entered.o.ready", "entered.i.valid, entered.o.ready"),
-        ("taken.eq(columns[-1].take)", "taken.eq(columns[-1].i.ready)"),
+        ("taken.eq(meets.take)", "taken.eq(meets.i.ready)"),
     ],
 )
 def test_the_proof_refutes_faults_where_activations_enter_ahead(
