@@ -74,12 +74,6 @@ DSP_MUTANTS = tuple(
             "Mux(block, raised | low, exact)",
         ),
         (
-            "second_block_multiplies_in_verify",
-            "column",
-            "one if number == 0 else Const(0, len(one))",
-            "one",
-        ),
-        (
             "result_before_there_is_room",
             "streams",
             "self.room.eq(after != 0)",
