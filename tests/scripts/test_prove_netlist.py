@@ -23,6 +23,7 @@ def _run(script, monkeypatch, tmp_path, *words):
     return status, json.loads(record.read_text())
 
 
+@pytest.mark.slow
 def test_two_units(monkeypatch, tmp_path, capsys):
     words = (*DESIGN, "--library", GATES, "--unit", "sequencer", "--unit", "round")
     status, figures = _run(prove_netlist, monkeypatch, tmp_path, *words)

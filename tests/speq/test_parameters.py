@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from speq.boards.settings import BOARDS
 from speq.design_files import load
 from speq.parameters import (
     MAX_DIMENSION,
@@ -49,7 +50,14 @@ def test_presets_have_their_shapes():
 
 
 def test_every_preset_has_a_design_file_and_every_file_a_preset():
-    assert {path.stem for path in HW.glob("*.toml")} - OTHERS == set(PRESETS)
+    assert {path.stem for path in HW.glob("*.toml")} - OTHERS - set(BOARDS) == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_design_file(name):
+    design = load(HW / f"{name}.toml")
+    assert design.name == name
+    check_accelerator(design)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -613,3 +621,21 @@ def test_what_a_design_contains_by_its_modes():
         (1, 4, 4, 4),
         (4, 0, 16, 4),
     ]
+
+
+# Units for FPGAs --------------------------------------------------------------------------------
+
+
+def test_units_for_fpgas_have_stages_of_their_own():
+    assert "set pipeline to 4" in refusal(target="fpga")
+    design = TINY.replace(target="fpga", pipeline=4)
+    assert design.in_dsp
+    assert not design.carry_saves
+    assert design.stages["reduce"] == 3  # alignment, and two levels of four lanes
+
+
+@pytest.mark.parametrize("activations", ["bfp8", "bfp12"])
+def test_longer_magnitudes_do_not_fit_two_to_a_dsp_block(activations):
+    changes = {"target": "fpga", "pipeline": 4, "draft_activations": activations}
+    assert 'use "bfp6"' in refusal(**changes)
+    assert TINY.replace(**changes | {"draft_lanes": 2, "draft_activations": "bfp12"}).in_dsp
