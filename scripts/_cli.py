@@ -64,18 +64,23 @@ def parser(
             help=f"design file (hw/*.toml) or preset: {', '.join(PRESETS)}"
             + (f" (default: {default})" if default else ""),
         )
-        result.add_argument(
-            "--set",
-            dest="overrides",
-            metavar="KEY=VALUE",
-            action="append",
-            default=[],
-            help="change one parameter of the design; may be repeated",
-        )
+        add_overrides(result)
     result.add_argument(
         "--json", metavar="PATH", type=Path, help="also write the figures to PATH, as one object"
     )
     return result
+
+
+def add_overrides(target: argparse.ArgumentParser) -> None:
+    """Give a parser ``--set``, for scripts that name their design in a way of their own."""
+    target.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one parameter of the design; may be repeated",
+    )
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:

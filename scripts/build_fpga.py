@@ -31,14 +31,7 @@ def arguments() -> argparse.Namespace:
     parser = _cli.parser(__doc__, design=False)
     parser.add_argument("board", metavar="BOARD", choices=tuple(BOARDS), help=", ".join(BOARDS))
     parser.add_argument("--design", help="design file or preset (default: hw/BOARD.toml)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one parameter of the design; may be repeated",
-    )
+    _cli.add_overrides(parser)
     parser.add_argument("--clock-mhz", type=float, help="default: the board's")
     parser.add_argument("--baud", type=int, help="of the serial line (default: the board's)")
     parser.add_argument("--memory-bytes", type=int, help="on-chip memory (default: the board's)")

@@ -51,14 +51,7 @@ def arguments() -> argparse.Namespace:
     way.add_argument("--port", help="serial port of the board, such as /dev/ttyUSB0")
     way.add_argument("--simulate", action="store_true", help="simulate the board")
     parser.add_argument("--design", help="design file or preset (default: hw/BOARD.toml)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one parameter of the design; may be repeated",
-    )
+    _cli.add_overrides(parser)
     parser.add_argument("--baud", type=int, help="of the serial line (default: the board's)")
     parser.add_argument(
         "--tile",
