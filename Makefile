@@ -29,8 +29,8 @@ slow: $(VENV)/installed-dev simulator
 	@$(PY) -m pytest -m slow
 
 check: $(VENV)/installed-dev
-	@$(PY) -m ruff check $(SOURCES)
-	@$(PY) -m ruff format --check $(SOURCES)
+	@$(PY) -m ruff check --no-cache $(SOURCES)
+	@$(PY) -m ruff format --no-cache --check $(SOURCES)
 
 # Icarus Verilog and libpython through apt where that is allowed, else what pip installed.
 simulator: $(VENV)/installed-dev

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from timed_library import write_timed_library
 
 from speq.synthesis import Job, Switches, measure, open_liberty
 from speq.synthesis.flow import SCRIPTS, liberty_commands
-from timed_library import write_timed_library
 
 ADDER = """
 module adder(input clk, input [7:0] a, b, output reg [7:0] q);
