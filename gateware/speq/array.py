@@ -85,17 +85,15 @@ class Array(Block):
         wiring.connect(m, tiles, loader.tiles)
         wiring.connect(m, weights, loader.weights)
         wiring.connect(m, loader.loaded, sequencer.loaded)
+        if self.parameters.in_dsp:
+            m.d.comb += loader.idle.eq(sequencer.idle)
 
         stages = self._stages(m, sequencer, activations)
         operands = self._columns(m, sequencer, stages["columns"], activations.payload)
-        words, load, swap = (
-            _later(m, name, value, max(0, self._late - 1))
-            for name, value in (
-                ("words", loader.words),
-                ("load", loader.load),
-                ("swap", sequencer.swap),
-            )
-        )
+        # On FPGAs the loader itself takes one of these cycles.
+        words = _later(m, "words", loader.words, max(0, self._late - 2))
+        load = _later(m, "load", loader.load, max(0, self._late - 2))
+        swap = _later(m, "swap", sequencer.swap, max(0, self._late - 1))
         rows = [place(m, f"row_{number}", self.row) for number in range(self.parameters.rows)]
         for number, row in enumerate(rows):
             self._load_row(m, number, row, words, load)
@@ -125,7 +123,7 @@ class Array(Block):
             return [wiring.flipped(stream) for stream in streams.values()]
         buffered = []
         for name, stream in streams.items():
-            kind = Skid if name == "tiles" else PingPong
+            kind = PingPong if name == "weights" else Skid
             m.submodules[f"enter_{name}"] = buffer = kind(payload_shape(stream.signature))
             wiring.connect(m, wiring.flipped(stream), buffer.i)
             buffered.append(buffer.o)
@@ -247,11 +245,7 @@ class Array(Block):
     ) -> None:
         """The stages' enables, and what goes with their beats."""
         for name in ("multiply", "reduce", "accumulate", "round"):
-            takes = Cat(stage.take for stage in stages[name])
-            if self.parameters.in_dsp and name != "accumulate":
-                # Stages that never stop may take what no beat brought.
-                takes = Const(-1, len(takes))
-            m.d.comb += getattr(row, name).eq(takes)
+            m.d.comb += getattr(row, name).eq(Cat(stage.take for stage in stages[name]))
         sums = [stage.i.payload for stage in stages["accumulate"]]
         looked_up = sums
         if reads_ahead(self.parameters):

@@ -90,7 +90,7 @@ class Column(Block):
         one = significands[0]
         if takes_single(self.parameters):
             one = self._held(m, "significand_single", _significand(single))
-        single_exponent = self._held(m, "exponent_single_held", single_exponent)
+        single_exponent = self._held_later(m, "exponent_single_held", single_exponent)
         signs = self._flags(m, "signs", lanes, single, lambda value: value.sign)
         nans = self._flags(m, "nans", lanes, single, _is_nan)
         infinities = self._flags(m, "infinities", lanes, single, _is_infinite)
@@ -125,6 +125,10 @@ class Column(Block):
         with m.If(self.enable[0]):
             m.d.sync += held.eq(value)
         return held
+
+    def _held_later(self, m: Module, name: str, value: Value, *, shifts: bool = False) -> Value:
+        """The same for what is made of exponents."""
+        return self._held(m, name, value, shifts=shifts)
 
     def _flags(
         self,
@@ -219,8 +223,8 @@ class Column(Block):
             m.d.comb += distance.eq(largest - exponent)
             far = distance[SHIFT_BITS - 2 :].any()
             near = distance[: SHIFT_BITS - 2] | far.replicate(SHIFT_BITS - 2)
-            behind.append(self._held(m, f"{name}_behind_{lane}", near, shifts=True))
-        return self._held(m, name, largest, shifts=True), behind
+            behind.append(self._held_later(m, f"{name}_behind_{lane}", near, shifts=True))
+        return self._held_later(m, name, largest, shifts=True), behind
 
     def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
         """The largest exponent by comparing all pairs at once: more gates than a tree, sooner."""

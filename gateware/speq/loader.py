@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -31,7 +31,9 @@ class Loader(Block):
     in memory into words, and no buffer has to.
 
     While a loaded tile waits, the port stalls; in the very cycle it is taken, the next tile's first
-    words go in, so that tiles of R*C/W cycles follow each other without a gap.
+    words go in, so that tiles of R*C/W cycles follow each other without a gap. On FPGAs the next
+    tile's words go in at once only if `idle` has told that the loaded one will be taken, and else a
+    cycle later; and words, decoded a cycle after their transfer, leave with their enables then.
 
     Members
     -------
@@ -40,6 +42,8 @@ class Loader(Block):
     loaded : stream
         Header of the tile that waits in the PEs (:func:`speq.layouts.loaded_layout`). Its transfer
         is the moment to swap.
+    idle : 1 bit
+        As in :class:`speq.sequencer.Sequencer`. On FPGAs only.
     words : B*W words of 16 bits
         Words of this cycle, on B buses (:func:`speq.layouts.word_buses`): PE p, in the order
         row * C + column, listens to word p modulo B*W (:class:`speq.unpack.Unpacker`).
@@ -58,14 +62,17 @@ class Loader(Block):
             "words": Out(data.ArrayLayout(WORD_BITS, words)),
             "load": Out(parameters.load_cycles * load_enables(parameters)),
         }
+        if parameters.in_dsp:
+            ports["idle"] = In(1)
         parts = (Unpacker(parameters),) if parameters.has_low_bits else ()
         super().__init__(parameters, ports, *parts)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         take = Signal()
+        taken = self.idle if self.parameters.in_dsp else self.loaded.ready
         m.d.comb += [
-            self.weights.ready.eq(self.tiles.valid & (~self.loaded.valid | self.loaded.ready)),
+            self.weights.ready.eq(self.tiles.valid & (~self.loaded.valid | taken)),
             take.eq(self.weights.valid & self.weights.ready),
         ]
         with m.If(self.loaded.ready):
@@ -91,8 +98,10 @@ class Loader(Block):
         group = Signal(range(groups))
         m.d.comb += [
             self.tiles.ready.eq(take & (group == groups - 1)),
-            self.load.eq(Cat(take & (group == number) for number in range(groups))),
-            self.words.eq(self.weights.payload.words),
+            self.load.eq(
+                self._late(m, "load", Cat(take & (group == number) for number in range(groups)))
+            ),
+            self.words.eq(self._late(m, "transfer", self.weights.payload.words)),
         ]
         with m.If(take):
             m.d.sync += group.eq(group + 1)
@@ -127,9 +136,9 @@ class Loader(Block):
             # MIDDLE: the pair that the group is of, the byte that the nibble is of.
             of_middle = middle & is_part[group & 2 | nibble >> 1]
             enables.append(verify & is_part[group] | nibbles & is_part[nibble] | of_middle)
-        m.d.comb += self.load.eq(
-            Cat(take & (block == number) & enable for number in range(blocks) for enable in enables)
-        )
+        now = [take & (block == number) for number in range(blocks)]
+        loads = Cat(at & enable for at in now for enable in enables)
+        m.d.comb += self.load.eq(self._late(m, "load", loads))
         self._unpack(m, Cat(part[0] & ~middle, part[1], block))
 
     def _contents(self) -> tuple[Value, Value, Value]:
@@ -150,8 +159,17 @@ class Loader(Block):
             if name in {field for field, _ in header.shape()}:
                 inputs[name] = header[name]
         m.d.comb += [
-            getattr(unpacker, name).eq(value)
+            getattr(unpacker, name).eq(self._late(m, name, value))
             for name, value in inputs.items()
             if name in part.signature.members
         ]
         m.d.comb += self.words.eq(unpacker.words)
+
+    def _late(self, m: Module, name: str, value: ValueLike) -> Value:
+        """The value a cycle later on FPGAs, else itself."""
+        value = Value.cast(value)
+        if not self.parameters.in_dsp:
+            return value
+        held = Signal(len(value), name=f"{name}_late", reset_less=name != "load")
+        m.d.sync += held.eq(value)
+        return held

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Const, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -111,7 +111,7 @@ class Row(Block):
                 pe.load.eq(broadcast["load"].word_select(column // words, enables)),
                 pe.swap.eq(broadcast["swap"]),
                 pe.operand.eq(operands[column]),
-                pe.enable.eq(self.multiply),
+                pe.enable.eq(self._moves("multiply")),
                 reducer.products[column].eq(pe.product),
             ]
             if self.parameters.has_low_bits:
@@ -122,12 +122,12 @@ class Row(Block):
         accumulator = place(m, "accumulate", self.accumulator)
         rounder = place(m, "round", self.rounder)
         m.d.comb += [
-            reducer.enable.eq(self.reduce),
+            reducer.enable.eq(self._moves("reduce")),
             accumulator.addend.eq(reducer.total),
             accumulator.first.eq(self.first),
             accumulator.enable.eq(self.accumulate),
             rounder.total.eq(accumulator.total),
-            rounder.enable.eq(self.round),
+            rounder.enable.eq(self._moves("round")),
             self.value.eq(rounder.value),
         ]
         if self.parameters.tokens > 1:
@@ -142,6 +142,11 @@ class Row(Block):
         if self.parameters.packs:
             m.d.comb += rounder.row_exponent.eq(self.row_exponent)
         return m
+
+    def _moves(self, name: str) -> Value:
+        """Enables of a unit. On FPGAs its stages never stop, and take what no beat brought, too."""
+        enables = getattr(self, name)
+        return Const(-1, len(enables)) if self.parameters.in_dsp else enables
 
     def _broadcast(self, m: Module, name: str) -> Any:
         """What comes to all rows; on FPGAs in registers of each row, near to its PEs."""

@@ -29,6 +29,9 @@ class Sequencer(Block):
         This beat is its tile's first, and taken.
     active : struct
         Header of the tile that the last beat taken belongs to.
+    idle : 1 bit
+        If a tile is loaded in this cycle, it is taken in this cycle. A register: it is low in
+        some cycles in which that holds, too. On FPGAs only.
     """
 
     stem = "sequencer"
@@ -41,6 +44,8 @@ class Sequencer(Block):
             "swap": Out(1),
             "active": Out(loaded_layout(parameters)),
         }
+        if parameters.in_dsp:
+            ports["idle"] = Out(1)
         super().__init__(parameters, ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -61,6 +66,10 @@ class Sequencer(Block):
         ]
         with m.If(self.swap):
             m.d.sync += active.eq(self.loaded.payload)
+        if self.parameters.in_dsp:
+            # Activations and room stay until a beat takes them, and none does without a tile.
+            waits = self.activations_valid & self.beat.ready & ~running
+            m.d.sync += self.idle.eq(waits & ~self.loaded.valid)
 
         last_token = token == header.last_token if self.parameters.tokens > 1 else 1
         last_part = self._is_last_part(header, part)

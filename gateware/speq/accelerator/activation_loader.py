@@ -1,9 +1,11 @@
 """Activation loader: packets of activations to rows of a memory, padded with zeros."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+import dataclasses
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
+from amaranth.utils import bits_for, exact_log2
 
 from speq.accelerator.layouts import INPUT_BITS, ActivationFault, load_job, packet_stream
 from speq.parameters import MAX_PRODUCTS, WORD_BITS, Parameters
@@ -19,6 +21,28 @@ def rows_per_line(parameters: Parameters) -> int:
 def lines(parameters: Parameters) -> int:
     """Lines that a bank holds. A line is what one token has in one group: `group_inputs` values."""
     return parameters.activation_values // parameters.group_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
+    """Where in a token's inputs a write is.
+
+    Attributes
+    ----------
+    known : 1 bit
+        The rest holds.
+    due : 1 bit
+        It has inputs, and thus a transfer of the packet; else it is padding.
+    last : 1 bit
+        It has the last inputs, or is behind them.
+    values : tuple of W single bits
+        Which of its values are inputs.
+    """
+
+    known: Value
+    due: Value
+    last: Value
+    values: tuple[Value, ...]
 
 
 class ActivationLoader(wiring.Component):
@@ -70,33 +94,29 @@ class ActivationLoader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = self.parameters.port_words
         job, packet = self.loads.payload, self.packets.payload
-        transfers = -(-MAX_PRODUCTS // self.parameters.group_inputs) * self._line_writes
-        transfer = Signal(range(transfers))
-        left = Signal(signed(INPUT_BITS + 1))
-        due, works, step = Signal(), Signal(), Signal()
+        works, step, token_done = Signal(), Signal(), Signal()
+        count = self._counted if self.parameters.in_dsp else self._inputs
+        inputs = count(m, step, token_done)
+        due, last_of_token = inputs.due, inputs.last
         m.d.comb += [
-            left.eq(job.inputs - Cat(Const(0, exact_log2(words)), transfer)),
-            due.eq(left > 0),
             works.eq(
-                self.loads.valid & ~job.keep & self.free & (self.fault == ActivationFault.NONE)
+                self.loads.valid
+                & inputs.known
+                & ~job.keep
+                & self.free
+                & (self.fault == ActivationFault.NONE)
             ),
             self.packets.ready.eq(works & due),
             step.eq(works & (self.packets.valid | ~due)),
         ]
-        for number in range(words):
+        for number, due_here in enumerate(inputs.values):
             value = packet.data.word_select(number, WORD_BITS)
-            m.d.comb += self.values[number].eq(Mux(left > number, value, 0))
+            m.d.comb += self.values[number].eq(Mux(due_here, value, 0))
 
         line_done = self._place(m, step)
-        last_of_token = left <= words
-        token_done = line_done & last_of_token
+        m.d.comb += token_done.eq(line_done & last_of_token)
         last_token = self._last_token(m, step & token_done)
-        with m.If(step):
-            m.d.sync += transfer.eq(transfer + 1)
-            with m.If(token_done):
-                m.d.sync += transfer.eq(0)
 
         last_of_packet = Signal()
         wrong = Signal()
@@ -111,6 +131,38 @@ class ActivationLoader(wiring.Component):
                 Mux(last_of_packet, ActivationFault.LONG, ActivationFault.SHORT)
             )
         return m
+
+    def _inputs(self, m: Module, step: Value, token_done: Value) -> _Inputs:
+        """How many of a token's K inputs are left, from the number of its transfer."""
+        words = self.parameters.port_words
+        transfers = -(-MAX_PRODUCTS // self.parameters.group_inputs) * self._line_writes
+        transfer = Signal(range(transfers))
+        left = Signal(signed(INPUT_BITS + 1))
+        sent = Cat(Const(0, exact_log2(words)), transfer)
+        m.d.comb += left.eq(self.loads.payload.inputs - sent)
+        with m.If(step):
+            m.d.sync += transfer.eq(Mux(token_done, 0, transfer + 1))
+        values = tuple(left > number for number in range(words))
+        return _Inputs(Const(1, 1), left > 0, left <= words, values)
+
+    def _counted(self, m: Module, step: Value, token_done: Value) -> _Inputs:
+        """The same for FPGAs: counted down, with the comparisons made a transfer ahead.
+
+        A job's first count takes a cycle before its first transfer.
+        """
+        words, inputs = self.parameters.port_words, self.loads.payload.inputs
+        left = Signal(INPUT_BITS)
+        known, due, last = Signal(), Signal(), Signal()
+        with m.If(~known | step & token_done):
+            m.d.sync += [left.eq(inputs), due.eq(1), last.eq(inputs <= words)]
+            m.d.sync += known.eq(self.loads.valid & ~self.loads.payload.keep)
+        with m.Elif(step):
+            m.d.sync += [left.eq(left - words), due.eq(~last), last.eq(last | (left <= 2 * words))]
+        with m.If(self.complete):
+            m.d.sync += known.eq(0)
+        in_last = left[: bits_for(words)]
+        values = tuple(due & (~last | (in_last > number)) for number in range(words))
+        return _Inputs(known, due, last, values)
 
     @property
     def _line_writes(self) -> int:

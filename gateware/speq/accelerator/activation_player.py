@@ -53,6 +53,9 @@ def read_layout(parameters: Parameters) -> data.StructLayout:
 class ActivationPlayer(wiring.Component):
     """Walks through the rows of each job: one beat per cycle, no gap inside or between jobs.
 
+    On FPGAs two or three cycles lie between jobs, in which their ends and beginnings have registers
+    of their own.
+
     For each output tile, for each group, for each of its tiles in the job's mode, for each token:
     the beats that the token takes of the tile. A beat is a row (DRAFT, QDRAFT), a row or half of
     each four of its values (QVERIFY), or a quarter of the group: VERIFY has one in a tile, MIDDLE
@@ -84,17 +87,25 @@ class ActivationPlayer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         job, read = self.plays.payload, self.reads.payload
-        begun = Signal()
+        begun, ended = Signal(), Signal()
         take = Signal()
         here = job.keep | self.waits
         if self.parameters.packs:
             here = here & (job.plain | self.shifts_wait)
+        if self.parameters.in_dsp:
+            # Once complete, they stay so until the first beat.
+            complete = Signal()
+            m.d.sync += [complete.eq(here & self.plays.valid & ~ended), ended.eq(take & read.last)]
+            here = complete
+        else:
+            m.d.comb += ended.eq(take & read.last)
+        current = self.plays.valid & ~ended if self.parameters.in_dsp else self.plays.valid
         m.d.comb += [
-            self.reads.valid.eq(self.plays.valid & (begun | here)),
+            self.reads.valid.eq(current & (begun | here)),
             take.eq(self.reads.valid & self.reads.ready),
             read.renew.eq(~begun & ~job.keep),
             read.last.eq(self._walk(m, take)),
-            self.plays.ready.eq(take & read.last),
+            self.plays.ready.eq(ended),
         ]
         if self.parameters.packs:
             m.d.comb += [

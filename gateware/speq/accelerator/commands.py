@@ -16,8 +16,10 @@ __all__ = ["CommandCheck", "command_layout"]
 
 _WRITTEN_ADDRESS_BITS = 64
 
-_LAST_BIT = 3
-"""Steps left when the last bit is multiplied; then planes are added up, compared and judged."""
+_LAST_BIT = 4
+"""Steps left when the last bit is multiplied; then planes are added up, compared, and judged in two
+steps.
+"""
 
 
 def command_layout(parameters: Parameters) -> data.StructLayout:
@@ -122,7 +124,7 @@ class CommandCheck(wiring.Component):
         step = Signal(range(_LAST_BIT + layouts.OUTPUT_TILE_BITS))
         last_token = Signal(bits_for(self.parameters.tokens - 1))
         beats = self._beats(m, groups, plane, sizes)
-        faults = self._faults(m, beats, rows, sizes)
+        faults = self._faults_now() | self._held(m, self._faults(m, beats, rows, sizes))
 
         m.d.sync += last_token.eq(self.command.tokens - 1)
         with m.If(~self.busy):
@@ -135,17 +137,15 @@ class CommandCheck(wiring.Component):
             ]
         with m.Elif(step != 0):
             m.d.sync += step.eq(step - 1)
+        tiles, tokens = (self._next_bit(m, name) for name in ("output_tiles", "tokens"))
         with m.If(self.busy & (step >= _LAST_BIT)):
-            bit = (step - _LAST_BIT)[: len(step)]
-            tiles = self.command.output_tiles.bit_select(bit, 1)
-            tokens = self.command.tokens.bit_select(bit, 1)
             m.d.sync += [
                 plane.eq((plane << 1) + Mux(tiles, groups * sizes.tile_beats, 0)),
                 rows.eq((rows << 1) + Mux(tokens, groups * sizes.group_rows, 0)),
             ]
         with m.If(self.busy & (step == 0) & ~self.jobs.valid):
-            for code, fault in reversed(faults.items()):
-                with m.If(fault):
+            for code in sorted(faults, reverse=True):
+                with m.If(faults[code]):
                     m.d.comb += self.rejection.eq(code)
             m.d.comb += self.rejected.eq(self.rejection != Rejection.NONE)
             m.d.sync += [self.jobs.valid.eq(~self.rejected), self.busy.eq(~self.rejected)]
@@ -153,6 +153,15 @@ class CommandCheck(wiring.Component):
             m.d.sync += [self.jobs.valid.eq(0), self.busy.eq(0)]
         m.d.comb += _fill(self.jobs.payload, self._job(groups, last_token, beats))
         return m
+
+    def _next_bit(self, m: Module, name: str) -> Value:
+        """Bits of a factor, one for each step, the highest first."""
+        bits = Signal(layouts.OUTPUT_TILE_BITS, name=f"{name}_left")
+        with m.If(self.busy):
+            m.d.sync += bits.eq(bits << 1)
+        with m.Else():
+            m.d.sync += bits.eq(self.command[name])
+        return bits[-1]
 
     def _beats(self, m: Module, groups: Value, plane: Value, sizes: _Sizes) -> list[Value]:
         """AXI beats of each plane, 0 for one that is not read, two cycles after `plane`."""
@@ -179,7 +188,7 @@ class CommandCheck(wiring.Component):
     def _faults(
         self, m: Module, beats: list[Value], rows: Value, sizes: _Sizes
     ) -> dict[Rejection, Value]:
-        """What may be wrong, in the order in which it is reported."""
+        """What may be wrong with the command itself."""
         p, command = self.parameters, self.command
         built_in = Cat(command.mode == Mode[mode.upper()] for mode in p.modes).any()
         verify = command.mode == Mode.VERIFY
@@ -196,7 +205,6 @@ class CommandCheck(wiring.Component):
                 outside |= base[p.address_bits :].any()
             beyond.append(reads & outside)
         return {
-            Rejection.STOPPED: ~self.running,
             Rejection.MODE: ~built_in,
             Rejection.PLAIN: ~verify & command.plain if p.packs else Const(0, 1),
             Rejection.TOKENS: (command.tokens == 0) | (command.tokens > p.tokens),
@@ -207,8 +215,17 @@ class CommandCheck(wiring.Component):
             Rejection.KEEP: command.keep & ~self._same_as_before(m),
             Rejection.MISALIGNED: _any(misaligned),
             Rejection.ADDRESS: _any(beyond),
-            Rejection.QUEUE_FULL: ~self.room,
         }
+
+    def _faults_now(self) -> dict[Rejection, Value]:
+        """What may be wrong with the unit in the cycle of the verdict."""
+        return {Rejection.STOPPED: ~self.running, Rejection.QUEUE_FULL: ~self.room}
+
+    def _held(self, m: Module, faults: dict[Rejection, Value]) -> dict[Rejection, Value]:
+        """The same in registers."""
+        held = {code: Signal(name=f"fault_{code.name.lower()}") for code in faults}
+        m.d.sync += [held[code].eq(fault) for code, fault in faults.items()]
+        return held
 
     def _same_as_before(self, m: Module) -> Value:
         """Whether there was a job before, with the same tokens and inputs."""
@@ -237,6 +254,8 @@ class CommandCheck(wiring.Component):
         }
         if self.parameters.packs:
             common |= {"mode": command.mode, "plain": command.plain}
+            common["join"] = self._reads(layouts.Plane.LOW)
+            common["pair"] = command.mode == Mode.MIDDLE
         return {
             "fetch": {"bases": list(command.bases), "beats": beats},
             **dict.fromkeys(("load", "play", "tiles", "results"), common),

@@ -15,7 +15,7 @@ from speq.accelerator.layouts import (
 )
 from speq.accelerator.merge import Merge
 from speq.block import Block, place
-from speq.layouts import Mode, payload_shape, tile_stream, weight_stream
+from speq.layouts import payload_shape, tile_stream, weight_stream
 from speq.parameters import WORD_BITS, Parameters
 
 __all__ = ["Feeder"]
@@ -74,21 +74,36 @@ class Feeder(Block):
         last_group = Signal()
         m.d.comb += last_group.eq(group == self.jobs.payload.groups)
         passes, tile_done = self._tile_ends(m, due)
-        row_done = self._tiles(m, due, group, last_group, tile_done)
+        row_done, job_done = self._tiles(m, due, group, last_group, tile_done)
+        current = self._leave(m, job_done)
         self._weights(m, due, passes)
         if not self.parameters.packs:
-            m.d.comb += due.eq(self.jobs.valid)
+            m.d.comb += due.eq(current)
             return m
 
         section = Signal(Section)
         plain = self.jobs.payload.plain
-        m.d.comb += due.eq(self.jobs.valid & (plain | (section == Section.WEIGHTS)))
+        m.d.comb += due.eq(current & (plain | (section == Section.WEIGHTS)))
         with m.If(~plain & row_done):
-            m.d.sync += section.eq(Mux(self.jobs.ready, Section.SHIFTS, Section.RECORDS))
-        at = self.jobs.valid & ~plain & self.draft.valid
+            m.d.sync += section.eq(Mux(job_done, Section.SHIFTS, Section.RECORDS))
+        at = current & ~plain & self.draft.valid
         self._shifts(m, section, at & (section == Section.SHIFTS), group, last_group)
         self._records(m, section, at & (section == Section.RECORDS))
         return m
+
+    def _leave(self, m: Module, job_done: Value) -> Value:
+        """Take the job from its stream at its end; returns whether one is there.
+
+        On FPGAs it leaves a cycle after its last word: what words wait for, and what is then to be
+        done, are two short paths.
+        """
+        if not self.parameters.in_dsp:
+            m.d.comb += self.jobs.ready.eq(job_done)
+            return self.jobs.valid
+        ended = Signal()
+        m.d.sync += ended.eq(job_done)
+        m.d.comb += self.jobs.ready.eq(ended)
+        return self.jobs.valid & ~ended
 
     def _tile_ends(self, m: Module, due: Value) -> tuple[Value, Value]:
         """Whether a word may pass, and whether it is a tile's last.
@@ -116,20 +131,22 @@ class Feeder(Block):
 
     def _tiles(
         self, m: Module, due: Value, group: Signal, last_group: Value, tile_done: Value
-    ) -> Value:
-        """Headers, and the place of each tile; returns that an output tile's last one is loaded."""
+    ) -> tuple[Value, Value]:
+        """Headers, and the place of each tile; returns that an output tile's last one is loaded,
+        and that it is the job's last.
+        """
         job, header = self.jobs.payload, self.tiles.payload
         tile = Signal(range(self.parameters.group_tiles))
         output_tile = Signal(OUTPUT_TILE_BITS, init=1)
         mode = job.mode if self.parameters.packs else Const(0)
         last_tile = at_last(tile, mode, group_tiles(self.parameters))
-        last, done = Signal(), Signal()
+        last, done, job_done = Signal(), Signal(), Signal()
         m.d.comb += [
             header.first.eq((group == 1) & (tile == 0)),
             header.last.eq(last),
             last.eq(last_group & last_tile),
             done.eq(last & tile_done),
-            self.jobs.ready.eq(done & (output_tile == job.output_tiles)),
+            job_done.eq(done & due & (output_tile == job.output_tiles)),
         ]
         shared = {name for name, _ in payload_shape(self.tiles.signature)} & {
             name for name, _ in job.shape()
@@ -140,8 +157,8 @@ class Feeder(Block):
             with m.If(last_tile):
                 m.d.sync += group.eq(Mux(last_group, 1, group + 1))
         with m.If(done & due):
-            m.d.sync += output_tile.eq(Mux(self.jobs.ready, 1, output_tile + 1))
-        return done & due
+            m.d.sync += output_tile.eq(Mux(job_done, 1, output_tile + 1))
+        return done & due, job_done
 
     def _weights(self, m: Module, due: Value, passes: Value) -> None:
         """Planes to words."""
@@ -156,9 +173,9 @@ class Feeder(Block):
         ]
         if self.parameters.packs:
             job = self.jobs.payload
-            m.d.comb += merge.join.eq((job.mode == Mode.VERIFY) & ~job.plain)
+            m.d.comb += merge.join.eq(job.join)
             if self.parameters.middles:
-                m.d.comb += merge.pair.eq(job.mode == Mode.MIDDLE)
+                m.d.comb += merge.pair.eq(job.pair)
             for name in ("middle", "low"):
                 plane, part = getattr(self, name), getattr(merge, name)
                 m.d.comb += [

@@ -176,10 +176,21 @@ def play_job(parameters: Parameters) -> data.StructLayout:
 
 
 def tile_job(parameters: Parameters) -> data.StructLayout:
-    """Tiles to give to the array: ``mode``, ``plain``, ``last_token``, ``groups``,
-    ``output_tiles``.
+    """Tiles to give to the array.
+
+    Members
+    -------
+    mode, plain, last_token, groups, output_tiles
+        As in :func:`play_job`.
+    join : 1 bit
+        Words come from all three planes: VERIFY of packed weights. Not in FP16-only designs.
+    pair : 1 bit
+        They come from the draft and the middle plane: MIDDLE. Only with that mode.
     """
-    return data.StructLayout(_tokens(parameters) | _work(parameters))
+    joins: dict[str, object] = {"join": 1} if parameters.packs else {}
+    if parameters.middles:
+        joins["pair"] = 1
+    return data.StructLayout(_tokens(parameters) | _work(parameters) | joins)
 
 
 def result_job(parameters: Parameters) -> data.StructLayout:

@@ -14,7 +14,7 @@ __all__ = ["DspColumn"]
 
 
 class DspColumn(Column):
-    """Four stages: exponents, before a tile is there; the beat; shifts; operands.
+    """Four stages: exponents, before a tile is there; their distances; shifts; operands.
 
     Members as in :class:`speq.column.Column`, but that `enable` stops the first stage alone: the
     others never stop.
@@ -36,12 +36,17 @@ class DspColumn(Column):
     def _kind(self) -> data.View:
         return self._of_stage[self._stage]
 
+    def _exponent(self, m: Module, name: str, value: data.View, shift: Value | int) -> Value:
+        return super()._held(m, name, super()._exponent(m, name, value, shift))
+
     def _held(self, m: Module, name: str, value: Value, *, shifts: bool = False) -> Value:
         """The value as it is in the stage of shifts, or in the one behind."""
-        held = super()._held(m, name, value)
+        return self._held_later(m, name, super()._held(m, name, value), shifts=shifts)
+
+    def _held_later(self, m: Module, name: str, value: Value, *, shifts: bool = False) -> Value:
         for stage in range(1 if shifts else 2):
-            held = _registered(m, f"{name}_{stage}", held)
-        return held
+            value = _registered(m, f"{name}_{stage}", value)
+        return value
 
     def _align(
         self, m: Module, exponents: Sequence[Value], significands: Sequence[Value]
