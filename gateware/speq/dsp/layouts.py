@@ -36,19 +36,23 @@ def dsp_factors(parameters: Parameters) -> data.StructLayout:
 
     Members (one struct ``dsp_<j>`` per block)
     ------------------------------------------
-    plus : 18 bits (four lanes), 12 (two) or 11 (one)
+    low : 12 bits (four lanes, or two), 11 (one)
         VERIFY and MIDDLE: the significand, for the first block. Two lanes: a magnitude. QVERIFY: a
-        magnitude of 12 bits. DRAFT and QDRAFT with four lanes: ``a << 12 + b`` with the magnitudes
-        of lanes j and j + 2.
-    minus : 18 bits
-        ``a << 12 - b`` where `plus` holds two magnitudes (not looked at if a is 0), else the same
-        as `plus`. This and the following with four lanes only.
+        magnitude of 12 bits. DRAFT and QDRAFT with four lanes: b, the magnitude of lane j + 2.
+    top : 6 bits
+        DRAFT and QDRAFT: a, the magnitude of lane j; else 0. This and the following with four lanes
+        only.
     top_zero, low_any : 1 bit
-        `plus` holds two magnitudes, of which a is 0; of which b is not.
+        Of two magnitudes, a is 0; b is not.
     """
     if packs_products(parameters):
-        fields = {"plus": DSP_BITS, "minus": DSP_BITS, "top_zero": 1, "low_any": 1}
+        fields = {
+            "low": PACKED_PLACE,
+            "top": DSP_BITS - PACKED_PLACE,
+            "top_zero": 1,
+            "low_any": 1,
+        }
     else:
-        fields = {"plus": SIGNIFICAND_BITS if parameters.lanes == 1 else parameters.draft_bits}
+        fields = {"low": SIGNIFICAND_BITS if parameters.lanes == 1 else parameters.draft_bits}
     block = data.StructLayout(fields)
     return data.StructLayout({f"dsp_{j}": block for j in range(dsp_blocks(parameters))})

@@ -125,22 +125,22 @@ class DspMultiplier(Block):
         factor = self.factors[f"dsp_{number}"]
         exact = self.significand if number == 0 else Const(0, SIGNIFICAND_BITS)
         if self.parameters.lanes == 1:
-            return _Block(0, (exact, factor.plus), self.signs[0], Const(0, 1), Const(0, 2))
+            return _Block(0, (exact, factor.low), self.signs[0], Const(0, 1), Const(0, 2))
         nibbles, weight = of_nibbles(self.kind), self.magnitudes[number]
         low = Mux(nibbles, weight, exact)
         if not packs_products(self.parameters):
-            operands = (low, factor.plus)
+            operands = (low, factor.low)
             return _Block(number, operands, self.signs[number], Const(0, 1), Const(0, 2))
         upper = self.magnitudes[number + 2] & self.kind.block.replicate(LOW_BITS)
         sign, other = self.signs[number], self.signs[number + 2]
         minus = self.kind.block & (sign ^ other) & ~factor.top_zero
-        top = factor.plus[PACKED_PLACE : PACKED_PLACE + 2]
+        top = factor.top[:2]
         cross = upper[0] & top[1]
         return _Block(
             number,
             (
                 Cat(low, Const(0, PACKED_PLACE - len(low)), upper),
-                Mux(minus, factor.minus, factor.plus),
+                _packed(factor, minus),
             ),
             Mux(factor.top_zero, other, sign),
             minus & factor.low_any & weight.any(),
@@ -189,3 +189,16 @@ class DspMultiplier(Block):
                 )
             )
         return moved, register("packed", packed)
+
+
+def _packed(factor: data.View, minus: Value) -> Value:
+    """``top << 12`` plus `low`, or less it: only of magnitudes of 6 bits, and not below zero.
+
+    Each bit on its own: shorter than a carry chain, and no more look-up tables than a choice
+    between sum and difference, which would both have to come from the column.
+    """
+    low, borrow = factor.low[:LOW_BITS], minus & factor.low_any
+    negated = Cat(bit ^ (minus & low[:place].any()) for place, bit in enumerate(low))
+    above = factor.low[LOW_BITS:] | borrow.replicate(PACKED_PLACE - LOW_BITS)
+    top = Cat(bit ^ (borrow & ~factor.top[:place].any()) for place, bit in enumerate(factor.top))
+    return Cat(negated, above, top)

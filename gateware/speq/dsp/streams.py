@@ -44,10 +44,13 @@ class Skid(_Buffer):
         front = Signal.like(self.o.payload, reset_less=True)
         spare = Signal.like(front, reset_less=True)
         valid, full, moves = Signal(), Signal(), Signal()
-        # The opposite of `full`, which has as many loads as the payload has bits.
-        ready = Signal(init=1)
+        # The opposite of `full`, which has as many loads as the payload has bits; and once more for
+        # who gives. That one is low in the first cycle, and so no tool takes the two for one.
+        ready, takes = Signal(init=1), Signal()
+        comes = Signal()
         m.d.comb += [
-            self.i.ready.eq(ready),
+            self.i.ready.eq(takes),
+            comes.eq(self.i.valid & takes),
             self.o.valid.eq(valid),
             self.o.payload.eq(front),
             moves.eq(self.o.ready | ~valid),
@@ -55,10 +58,11 @@ class Skid(_Buffer):
         with m.If(ready):
             m.d.sync += spare.eq(self.i.payload)
         with m.If(moves):
-            m.d.sync += [valid.eq(full | self.i.valid), full.eq(0), ready.eq(1)]
+            m.d.sync += [valid.eq(full | comes), full.eq(0), ready.eq(1)]
             m.d.sync += front.eq(Mux(full, spare, self.i.payload))
-        with m.Elif(self.i.valid):
+        with m.Elif(comes):
             m.d.sync += [full.eq(1), ready.eq(0)]
+        m.d.sync += takes.eq(moves | (ready & ~comes))
         return m
 
 

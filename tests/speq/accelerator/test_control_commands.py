@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from speq.accelerator.commands import CommandCheck
 from speq.accelerator.registers import Rejection
+from speq.layouts import Mode
 from speq.parameters import MODES, PRESETS, check_accelerator
 
 TINY = PRESETS["tiny"]
@@ -113,6 +114,9 @@ def job_of(p, command):
         **({"mode": command.mode, "plain": command.plain} if p.packs else {}),
     }
     token = {"last_token": command.tokens - 1} if p.tokens > 1 else {}
+    joins = {"join": Mode(command.mode) is Mode.VERIFY and not command.plain} if p.packs else {}
+    if p.middles:
+        joins["pair"] = Mode(command.mode) is Mode.MIDDLE
     beats = beats_of(p, command)
     fetch = {f"beats_{number}": count for number, count in enumerate(beats)}
     fetch |= {
@@ -124,7 +128,7 @@ def job_of(p, command):
         "fetch": fetch,
         "load": {"keep": command.keep, "inputs": command.inputs, "groups": groups} | token,
         "play": {"keep": command.keep} | common | token,
-        "tiles": common | token,
+        "tiles": common | token | joins,
         "results": {"output_tiles": command.output_tiles} | token,
     }
 
