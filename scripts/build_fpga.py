@@ -3,7 +3,7 @@
 
 The tools come with pip (the extra "fpga"). A clock that is missed does not stop the build. Files go
 to build/<design>-<board>: the bitstream, build.log, nextpnr's report.json, and board.json, which
-describes the system.
+describes the system. The file of --json keeps the figures of other boards.
 
   python scripts/build_fpga.py ulx3s --json docs/results/fpga.json
   python scripts/build_fpga.py ulx3s --design tiny --clock-mhz 60 --set address_bits=20
@@ -61,20 +61,48 @@ def run() -> None:
     design = options.design or DESIGNS / f"{options.board}.toml"
     parameters = load(design, _cli.parse_overrides(options.overrides))
     settings = settings_of(options)
+    boards = recorded(options.json)
     folder = options.build / f"{parameters.name}-{options.board}"
     with _cli.progress(1) as step:
         step(f"building {parameters.name} for {options.board}")
         top = board_top(options.board, parameters, settings)
         chosen = {"synth_opts": options.synth_opts} if options.synth_opts else {}
-        figures = place_and_route(options.board, top, folder, seed=options.seed, options=chosen)
+        figures = place_and_route(
+            options.board,
+            top,
+            folder,
+            parameters=parameters,
+            seed=options.seed,
+            options=chosen,
+        )
     _cli.write_text(folder / "board.json", json.dumps(describe(top.system), indent=2) + "\n")
     record = {
+        "command": _cli.command_line(),
         "design": parameters.as_dict(),
         "settings": dataclasses.asdict(settings),
         **figures,
     }
-    _cli.write_json(options.json, record)
+    _cli.write_json(options.json, {"boards": boards | {options.board: record}})
     show(parameters.name, folder, record)
+
+
+def recorded(path: Path | None) -> dict[str, Any]:
+    """Figures of the boards that a file of ``--json`` already has.
+
+    Raises
+    ------
+    BuildError
+        If the file is there and not of this kind.
+    """
+    if path is None or not path.exists():
+        return {}
+    try:
+        boards = json.loads(path.read_text(encoding="utf-8"))["boards"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BuildError(
+            f"{path} is no record of builds ({error!r}): name another file, or remove it"
+        ) from error
+    return dict(boards)
 
 
 def show(name: str, folder: Path, figures: dict[str, Any]) -> None:

@@ -213,7 +213,8 @@ class Array(Block):
             operands.append(column.operand)
         joined = Signal(self.row.operands.shape(), name="operands")
         m.d.comb += joined.eq(Cat(*operands))
-        return joined
+        # On FPGAs the way from a column to the farthest row takes two cycles.
+        return _later(m, "operands", joined, 1 if self.parameters.in_dsp else 0)
 
     def _feed(
         self, m: Module, number: int, lanes: data.View, elements: data.View, several: Value | None
@@ -244,9 +245,14 @@ class Array(Block):
         stages: dict[str, list[StreamRegister]],
     ) -> None:
         """The stages' enables, and what goes with their beats."""
-        for name in ("multiply", "reduce", "accumulate", "round"):
+        accumulate = stages["accumulate"]
+        if self.parameters.in_dsp:
+            # A cycle earlier: rows have registers of their own for it, and the stages never stop.
+            accumulate = stages["reduce"][-1:]
+        for name in ("multiply", "reduce", "round"):
             m.d.comb += getattr(row, name).eq(Cat(stage.take for stage in stages[name]))
-        sums = [stage.i.payload for stage in stages["accumulate"]]
+        m.d.comb += row.accumulate.eq(Cat(stage.take for stage in accumulate))
+        sums = [stage.i.payload for stage in accumulate]
         looked_up = sums
         if reads_ahead(self.parameters):
             looked_up = [stages["reduce"][-1].i.payload, *sums[:-1]]

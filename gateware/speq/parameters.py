@@ -311,7 +311,7 @@ class Parameters:
         if self.in_dsp:
             levels = (self.columns - 1).bit_length()
             return {
-                "columns": 5,
+                "columns": 6,
                 "multiply": 3,
                 "reduce": 1 + levels,
                 "accumulate": 1,

@@ -25,6 +25,11 @@ from speq.round import Round
 __all__ = ["Row", "operands_layout"]
 
 
+_ENABLES = ("load", "accumulate")
+_BROADCAST = (*_ENABLES, "words", "swap", "operands", "first", "token")
+"""What comes to all rows in the same cycle."""
+
+
 def operands_layout(parameters: Parameters) -> data.ArrayLayout:
     """Operands of all columns, side by side."""
     return data.ArrayLayout(operand_layout(parameters), parameters.columns)
@@ -97,9 +102,7 @@ class Row(Block):
         m = Module()
         reducer = place(m, "reduce", self.reducer)
         broadcast = {
-            name: self._broadcast(m, name)
-            for name in ("words", "load", "swap", "operands", "kind", "part")
-            if name in self.signature.members
+            name: self._broadcast(m, name) for name in _BROADCAST if name in self.signature.members
         }
         operands = data.View(operands_layout(self.parameters), broadcast["operands"])
         words = min(self.parameters.port_words, self.parameters.columns)
@@ -115,23 +118,23 @@ class Row(Block):
                 reducer.products[column].eq(pe.product),
             ]
             if self.parameters.has_low_bits:
-                m.d.comb += pe.kind.eq(broadcast["kind"])
+                m.d.comb += pe.kind.eq(self.kind)
             if self.parameters.word_beats > 1:
-                m.d.comb += pe.part.eq(broadcast["part"])
+                m.d.comb += pe.part.eq(self.part)
 
         accumulator = place(m, "accumulate", self.accumulator)
         rounder = place(m, "round", self.rounder)
         m.d.comb += [
             reducer.enable.eq(self._moves("reduce")),
             accumulator.addend.eq(reducer.total),
-            accumulator.first.eq(self.first),
-            accumulator.enable.eq(self.accumulate),
+            accumulator.first.eq(broadcast["first"]),
+            accumulator.enable.eq(broadcast["accumulate"]),
             rounder.total.eq(accumulator.total),
             rounder.enable.eq(self._moves("round")),
             self.value.eq(rounder.value),
         ]
         if self.parameters.tokens > 1:
-            m.d.comb += accumulator.token.eq(self.token)
+            m.d.comb += accumulator.token.eq(broadcast["token"])
         if reads_ahead(self.parameters):
             m.d.comb += [
                 accumulator.next_token.eq(self.next_token),
@@ -153,6 +156,6 @@ class Row(Block):
         value = getattr(self, name)
         if not self.parameters.in_dsp:
             return value
-        held = Signal.like(value, name=f"{name}_here", reset_less=name != "load")
+        held = Signal.like(value, name=f"{name}_here", reset_less=name not in _ENABLES)
         m.d.sync += held.eq(value)
         return held

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import build_fpga
+from speq.boards.build import BuildError
 from speq.parameters import ParameterError
 
 pytest.importorskip("amaranth_boards", reason="the extra fpga is not installed")
@@ -42,7 +43,7 @@ def _run(monkeypatch, tmp_path, *words):
     options = ["--build", str(tmp_path), "--json", str(record)]
     monkeypatch.setattr("sys.argv", ["build_fpga.py", *words, *options])
     build_fpga.run()
-    return json.loads(record.read_text(encoding="utf-8"))
+    return json.loads(record.read_text(encoding="utf-8"))["boards"][words[0]]
 
 
 def test_the_board_and_its_design(monkeypatch, tmp_path, built, capsys):
@@ -51,7 +52,7 @@ def test_the_board_and_its_design(monkeypatch, tmp_path, built, capsys):
     assert board == "icebreaker"
     assert top.system.parameters.name == "icebreaker"
     assert folder == tmp_path / "icebreaker-icebreaker"
-    assert others == {"seed": 7, "options": {}}
+    assert others == {"parameters": top.system.parameters, "seed": 7, "options": {}}
     assert figures["clocks"] == FIGURES["clocks"]
     assert figures["settings"]["clock_mhz"] == 12.0
     printed = capsys.readouterr().out
@@ -77,3 +78,21 @@ def test_an_array_alone_is_refused(monkeypatch, tmp_path, built):
     with pytest.raises(ParameterError, match="port_words is 1"):
         _run(monkeypatch, tmp_path, "ulx3s", "--design", "tiny", "--set", "port_words=1")
     assert not built
+
+
+def test_other_boards_stay_in_the_record(monkeypatch, tmp_path, built):
+    other = {"clocks": {"clk": {"mhz": 1.0, "wanted_mhz": 2.0}}}
+    (tmp_path / "figures.json").write_text(json.dumps({"boards": {"other": other}}))
+    _run(monkeypatch, tmp_path, "icebreaker")
+    record = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert set(record["boards"]) == {"other", "icebreaker"}
+    assert record["boards"]["other"] == other
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_another_file_is_not_written_over(monkeypatch, tmp_path, built, text):
+    (tmp_path / "figures.json").write_text(text)
+    with pytest.raises(BuildError, match="name another file"):
+        _run(monkeypatch, tmp_path, "icebreaker")
+    assert not built
+    assert (tmp_path / "figures.json").read_text() == text

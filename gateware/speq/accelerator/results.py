@@ -43,14 +43,7 @@ class Results(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        values = self.results.payload.values.as_value()
-        depth = max(self.parameters.tokens, 2) + 1
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=len(values), depth=depth)
-        m.d.comb += [
-            fifo.w_data.eq(values),
-            fifo.w_en.eq(self.results.valid),
-            self.results.ready.eq(fifo.w_rdy),
-        ]
+        waits, values, taken = self._queued(m)
 
         beats, bits = result_beats(self.parameters), self.parameters.port_bits
         part = Signal(range(beats))
@@ -59,16 +52,33 @@ class Results(Block):
         packet = self.packets.payload
         m.d.comb += [
             last_part.eq(part == beats - 1),
-            self.packets.valid.eq(fifo.r_rdy & self.jobs.valid),
+            self.packets.valid.eq(waits & self.jobs.valid),
             take.eq(self.packets.valid & self.packets.ready),
-            fifo.r_en.eq(take & last_part),
-            packet.data.eq(select([fifo.r_data.word_select(n, bits) for n in range(beats)], part)),
-            packet.last.eq(last_part & self._last_result(m, fifo.r_en)),
+            taken.eq(take & last_part),
+            packet.data.eq(select([values.word_select(n, bits) for n in range(beats)], part)),
+            packet.last.eq(last_part & self._last_result(m, taken)),
             self.jobs.ready.eq(take & packet.last),
         ]
         with m.If(take):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
         return m
+
+    def _queued(self, m: Module) -> tuple[Value, Value, Value]:
+        """The oldest result: whether there is one, its values, and what takes it.
+
+        On FPGAs it waits in the queue that the array has itself.
+        """
+        values = self.results.payload.values.as_value()
+        if self.parameters.in_dsp:
+            return self.results.valid, values, self.results.ready
+        depth = max(self.parameters.tokens, 2) + 1
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=len(values), depth=depth)
+        m.d.comb += [
+            fifo.w_data.eq(values),
+            fifo.w_en.eq(self.results.valid),
+            self.results.ready.eq(fifo.w_rdy),
+        ]
+        return fifo.r_rdy, fifo.r_data, fifo.r_en
 
     def _last_result(self, m: Module, advance: Value) -> Value:
         """Count output tiles and their tokens; returns whether this result is the job's last."""

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Elaboratable
 
+from speq.boards.floorplan import ecp5_85f
 from speq.boards.settings import BoardSettings
 from speq.parameters import Parameters
 
@@ -52,6 +53,8 @@ class _Flow:
         Suffix of the bitstream.
     routing : str
         More for nextpnr.
+    floorplan : function, optional
+        Commands of Yosys behind synthesis, for a design.
     """
 
     module: str
@@ -61,6 +64,7 @@ class _Flow:
     options: Mapping[str, str]
     bitstream: str
     routing: str = ""
+    floorplan: Callable[[Parameters], str] | None = None
 
 
 _FLOWS = {
@@ -76,12 +80,13 @@ _FLOWS = {
         {
             # Wide multiplexers take twice the look-up tables of plain ones here.
             "synth_opts": "-nowidelut",
-            # Yosys would make one register of those that the rows have of the same values.
-            "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row",
+            # Yosys would make one register of those that rows and PEs have of the same values.
+            "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row speq_*_pe",
         },
         ".bit",
         # The default router takes an hour for a chip that is two thirds full.
         "--router router2",
+        ecp5_85f,
     ),
     "icebreaker": _Flow(
         "speq.boards.icebreaker",
@@ -117,6 +122,7 @@ def place_and_route(
     top: Elaboratable,
     folder: Path,
     *,
+    parameters: Parameters | None = None,
     seed: int = 1,
     options: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -130,6 +136,8 @@ def place_and_route(
         A top for the platform of this board.
     folder : Path
         For all files of the build.
+    parameters : Parameters, optional
+        The design in the top, whose array then gets its places on the chip.
     seed : int
         Of the placer.
     options : mapping of str to str, optional
@@ -152,6 +160,8 @@ def place_and_route(
     given = {"nextpnr_opts": f"{_TIMING_REPORT} --seed {seed} {flow.routing}".strip()} | dict(
         flow.options
     )
+    if parameters and flow.floorplan and (placed := flow.floorplan(parameters)):
+        given["script_after_synth"] = placed
     given |= options or {}
     folder.mkdir(parents=True, exist_ok=True)
     with _tools(flow):

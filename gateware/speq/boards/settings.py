@@ -101,7 +101,7 @@ class BoardSettings:
 
 
 BOARDS: dict[str, BoardSettings] = {
-    "ulx3s": BoardSettings(clock_mhz=80.0, baud=1_000_000, memory_bytes=1 << 18),
+    "ulx3s": BoardSettings(clock_mhz=80.0, baud=1_000_000, memory_bytes=1 << 16),
     "icebreaker": BoardSettings(clock_mhz=12.0, baud=1_000_000, memory_bytes=1 << 16),
 }
 """Boards that there are tops for, and the settings of each. The memory is that much of the chip's

@@ -1,6 +1,6 @@
 """System: accelerator, memory and host link, with nothing of a board but a serial line."""
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,8 +68,11 @@ class System(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         link = place(m, "link", self.link)
-        memory = place(m, "memory", self.memory, reset=ResetSignal() | link.reset_unit)
-        unit = self._accelerator(m, link.reset_unit)
+        # In reset until it has a clock edge out of it: a register, which reaches far.
+        released = Signal()
+        m.d.sync += released.eq(~link.reset_unit)
+        memory = place(m, "memory", self.memory, reset=~released)
+        unit = self._accelerator(m, released)
         wiring.connect(m, link.memory, memory.link)
         m.d.comb += [
             link.rx.eq(self.rx),
@@ -93,10 +96,8 @@ class System(Block):
             m.d.sync += self.dropped.eq(1)
         return m
 
-    def _accelerator(self, m: Module, reset: Value) -> dict[str, Signal]:
+    def _accelerator(self, m: Module, released: Value) -> dict[str, Signal]:
         """Place the accelerator, which has the ports of an SoC's block; returns them by name."""
-        released = Signal()
-        m.d.sync += released.eq(~reset)
         signals: dict[str, Signal] = {}
         ports: dict[str, object] = {"i_aclk": ClockSignal(), "i_aresetn": released}
         for name, member in self.accelerator.signature.members.items():

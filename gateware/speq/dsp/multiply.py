@@ -65,7 +65,7 @@ class _Block:
 class DspMultiplier(Block):
     """Signed product of significands, or signed sum of products of draft magnitudes.
 
-    Three register stages: operands, products, sum.
+    Three register stages that never stop: operands, products, sum.
 
     Members
     -------
@@ -79,8 +79,6 @@ class DspMultiplier(Block):
         :func:`speq.dsp.layouts.dsp_factors`.
     kind : struct
         Of the beat (:func:`speq.layouts.kind_layout`); only with several lanes.
-    enable : 3 bits
-        Move each stage's registers.
     product : signed 23 bits
         Registered; products of 4-bit weights start at bit 0.
     """
@@ -92,7 +90,6 @@ class DspMultiplier(Block):
             "significand": In(SIGNIFICAND_BITS),
             "signs": In(parameters.lanes),
             "factors": In(dsp_factors(parameters)),
-            "enable": In(parameters.stages["multiply"]),
             "product": Out(signed(PRODUCT_BITS)),
         }
         if parameters.lanes > 1:
@@ -115,8 +112,7 @@ class DspMultiplier(Block):
         products, packed = self._registered(m, 1, products, packed)
         total = sum((self._signed(block, packed) for block in products), Const(0, 1))
         product = Signal(self.product.shape(), reset_less=True)
-        with m.If(self.enable[2]):
-            m.d.sync += product.eq(total)
+        m.d.sync += product.eq(total)
         m.d.comb += self.product.eq(product)
         return m
 
@@ -168,8 +164,7 @@ class DspMultiplier(Block):
             if isinstance(value, Const):
                 return value
             held = Signal(len(value), name=f"{name}_{stage}", reset_less=True)
-            with m.If(self.enable[stage]):
-                m.d.sync += held.eq(value)
+            m.d.sync += held.eq(value)
             return held
 
         moved = []

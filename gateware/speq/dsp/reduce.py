@@ -22,7 +22,7 @@ class ChainReduce(Block):
     products : C structs
         :func:`speq.layouts.product_layout`.
     enable : 1 + log2(C) bits
-        Move each stage's registers.
+        Not looked at: the stages never stop.
     total : struct
         :func:`speq.reduce.sum_layout`.
     """
@@ -57,8 +57,7 @@ class ChainReduce(Block):
 
     def _registered(self, m: Module, stage: int, name: str, value: Value) -> Signal:
         held = Signal(value.shape(), name=f"{name}_{stage}", reset_less=True)
-        with m.If(self.enable[stage]):
-            m.d.sync += held.eq(value)
+        m.d.sync += held.eq(value)
         return held
 
 

@@ -69,9 +69,21 @@ DSP_MUTANTS = tuple(
         ),
         (
             "activations_of_a_block_added_only",
-            "column",
-            "Mux(block, raised - low, exact)",
-            "Mux(block, raised | low, exact)",
+            "multiply",
+            "_packed(factor, minus)",
+            "_packed(factor, Const(0, 1))",
+        ),
+        (
+            "negated_without_its_carry",
+            "multiply",
+            "bit ^ (minus & low[:place].any())",
+            "bit ^ minus",
+        ),
+        (
+            "borrow_from_the_top_lost",
+            "multiply",
+            "bit ^ (borrow & ~factor.top[:place].any())",
+            "bit",
         ),
         (
             "result_before_there_is_room",

@@ -589,7 +589,21 @@ _LOADING = (
         "verify & is_part[group]",
         "verify & is_part[(group + 1) % 4]",
     ),
-    Mutant("enables_of_every_block", "loader.py", "take & (block == number) &", "take &", "two"),
+    Mutant(
+        "idle_while_a_tile_is_at_work",
+        "sequencer.py",
+        "self.beat.ready & ~running",
+        "self.beat.ready",
+        "dsp",
+    ),
+    Mutant(
+        "enables_before_their_words",
+        "loader.py",
+        'self._late(m, "load", loads)',
+        "loads",
+        "dsp",
+    ),
+    Mutant("enables_of_every_block", "loader.py", "take & (block == number)", "take", "two"),
     Mutant("draft_counts_as_verify", "loader.py", "nibbles | part[1] & (", "part[1] & (", "two"),
     Mutant(
         "quarters_end_with_their_first_block",
@@ -661,14 +675,12 @@ _LOADING = (
         "self.word.word_select(len(self.load) - 1 - number, bits)",
         "two",
     ),
-    Mutant(
-        "loads_over_a_waiting_tile", "loader.py", "(~self.loaded.valid | self.loaded.ready)", "1"
-    ),
+    Mutant("loads_over_a_waiting_tile", "loader.py", "(~self.loaded.valid | taken)", "1"),
     Mutant(
         "loads_without_a_transfer",
         "loader.py",
-        "take & (block == number) &",
-        "self.tiles.valid & (block == number) &",
+        "take & (block == number)",
+        "self.tiles.valid & (block == number)",
     ),
     Mutant(
         "first_word_for_all_columns",
@@ -733,14 +745,14 @@ _CONTROL = (
     Mutant(
         "sum_moves_with_the_product",
         "array.py",
-        "takes = Cat(stage.take for stage in stages[name])",
-        'takes = Cat(s.take for s in stages["multiply" if name == "reduce" else name])',
+        "Cat(stage.take for stage in stages[name])",
+        'Cat(s.take for s in stages["multiply" if name == "reduce" else name])',
     ),
     Mutant(
         "result_moves_in_stalls",
         "array.py",
-        "takes = Cat(stage.take for stage in stages[name])",
-        'takes = Cat(s.i.valid if name == "round" else s.take for s in stages[name])',
+        "Cat(stage.take for stage in stages[name])",
+        'Cat(s.i.valid if name == "round" else s.take for s in stages[name])',
     ),
     Mutant(
         "mode_of_the_wrong_stage",
