@@ -19,6 +19,8 @@ carry-save tree, so that the product leaves in two's complement without an incre
 
 In the longer pipelines registers stand between the bricks and the sum, which gets the missing ones
 as one row, and adds in short blocks.
+
+For an iCE40 a brick is a multiplication, which synthesis puts into a DSP block.
 """
 
 from collections.abc import Sequence
@@ -91,7 +93,11 @@ class Multiplier(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if len(brick_bits(self.parameters)) == 1:
+        if len(brick_bits(self.parameters)) == 1 and self.parameters.in_ice40:
+            product = self._held(m, "brick", self._multiplied(0))
+            negative = self._held(m, "negative", self.negative[0])
+            terms = [Cat(product, Const(0, 1)) ^ negative.replicate(PRODUCT_BITS), negative]
+        elif len(brick_bits(self.parameters)) == 1:
             rows = compress(m, self._brick_rows(m, 0), PRODUCT_BITS)
             rows = [self._held(m, f"row_{number}", row) for number, row in enumerate(rows)]
             negative = self._held(m, "negative", self.negative[0])
@@ -121,6 +127,10 @@ class Multiplier(Block):
         factor = self.factors[f"brick_{index}"]
         return digit_rows(m, self.weights[f"brick_{index}"], factor.one, factor.three)
 
+    def _multiplied(self, index: int) -> Value:
+        """A brick's product as a whole."""
+        return self.weights[f"brick_{index}"] * self.factors[f"brick_{index}"].one
+
     def _rows_of_bricks(self, m: Module) -> tuple[Value, Value]:
         """Two rows whose sum is that of all bricks, signs applied."""
         kind = data.View(self.kind.shape(), self._held(m, "kind", self.kind.as_value()))
@@ -130,8 +140,11 @@ class Multiplier(Block):
         for index, (weight_bits, factor_bits) in enumerate(brick_bits(self.parameters)):
             bits = weight_bits + factor_bits
             product = Signal(bits, name=f"brick_{index}")
-            a, b = compress(m, self._brick_rows(m, index), bits)
-            m.d.comb += product.eq(a + b)
+            if self.parameters.in_ice40:
+                m.d.comb += product.eq(self._multiplied(index))
+            else:
+                a, b = compress(m, self._brick_rows(m, index), bits)
+                m.d.comb += product.eq(a + b)
             # -p = ~p + 1, and the sign's weight -2**bits becomes an inverted bit and a constant.
             negative = self.negative[index]
             term = Cat(product ^ negative.replicate(bits), ~negative)

@@ -66,6 +66,8 @@ SPLIT_PIPELINE = 3
 """Least pipeline in which columns and PEs, too, are cut in two stages."""
 FPGA = "fpga"
 """Target whose products are made in DSP blocks and whose sums run on carry chains."""
+ICE40 = "ice40"
+"""Target whose products are made in DSP blocks, and all else as for standard cells."""
 BOUNDARY_BYTES = 4096
 """No AXI4 burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 MAX_BURST_BEATS = 256
@@ -237,6 +239,11 @@ class Parameters:
     def in_dsp(self) -> bool:
         """Whether products are made in DSP blocks and sums on carry chains."""
         return self.target == FPGA
+
+    @property
+    def in_ice40(self) -> bool:
+        """Whether bricks are plain multiplications, which become DSP blocks of an iCE40."""
+        return self.target == ICE40
 
     @property
     def carry_saves(self) -> bool:

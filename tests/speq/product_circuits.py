@@ -39,6 +39,9 @@ DESIGNS = {
         f"dsp_{lanes}": ALL.replace(draft_lanes=lanes, pipeline=4, target="fpga")
         for lanes in (4, 2, 1)
     },
+    "ice40_4": BASE.replace(pipeline=2, target="ice40"),
+    "ice40_1": ALL.replace(draft_lanes=1, pipeline=2, target="ice40"),
+    "ice40_split_1": ALL.replace(draft_lanes=1, pipeline=3, target="ice40"),
 }
 """PEs by draft lanes and modes, with wider draft activations, and of DSP blocks."""
 

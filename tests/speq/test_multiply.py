@@ -42,7 +42,13 @@ def _weights(parameters: Parameters, mode: str) -> Numbers:
 
 @pytest.mark.parametrize(
     "name",
-    ["4", "1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "bfp12"))],
+    [
+        "4",
+        "1",
+        "ice40_4",
+        "ice40_1",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "bfp12")),
+    ],
 )
 def test_every_product_of_significands(name: str, tmp_path: Path) -> None:
     """All 2**22 pairs, of one or four bricks; half of them negative."""
@@ -94,7 +100,7 @@ def test_every_pair_of_lanes(mode: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("2", "all_4"),
+        *("2", "all_4", "ice40_4"),
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("all_2", "bfp8", "bfp12")),
     ],
 )

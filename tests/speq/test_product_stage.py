@@ -119,7 +119,10 @@ def test_every_weight_times_every_activation(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["all_4", "bfp12", "all_2", "all_1", "dsp_4", "dsp_2", "dsp_1"])
+@pytest.mark.parametrize(
+    "name",
+    ["all_4", "bfp12", "all_2", "all_1", "dsp_4", "dsp_2", "dsp_1", "ice40_1", "ice40_split_1"],
+)
 def test_random_words_and_activations(name: str, mode: str, stages: Callable[[str], Stage]) -> None:
     """All lanes at once take anything, and in one case in three finite numbers alone."""
     stage = stages(name)

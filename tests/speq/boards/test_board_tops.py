@@ -11,6 +11,7 @@ from speq.boards.build import BuildError, board_top, place_and_route
 from speq.boards.emission import describe, emit
 from speq.boards.settings import BOARDS
 from speq.parameters import ParameterError, Parameters
+from speq.yosys import run_yosys
 
 pytest.importorskip("amaranth_boards", reason="the extra fpga is not installed")
 
@@ -67,6 +68,14 @@ def test_icebreaker_clocks(clock, cells, monkeypatch):
     for cell in ("SB_GB", "SB_PLL40_PAD"):
         assert (f"cell \\{cell} " in files["top.il"]) == (cell in cells)
     assert "set_io uart_0__rx__io 6" in files["top.pcf"]
+
+
+def test_icebreaker_queues_are_named_by_the_script(monkeypatch, tmp_path):
+    """Block RAM for five queues of jobs, and the FIFOs of weights and of results."""
+    (tmp_path / "system.v").write_text(_plan("icebreaker", monkeypatch)["speq_top_system.v"])
+    script = build._FLOWS["icebreaker"].options["script_after_read"]
+    count = "select -assert-count 7 */m:* */a:ram_style=block %i"
+    run_yosys(["read_verilog system.v", script, count], directory=tmp_path)
 
 
 def test_a_clock_that_cannot_be_made():
