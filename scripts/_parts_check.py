@@ -21,7 +21,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 
 FILES = (
     "ablation-tiny.json",
-    "ablation-small.json",
+    "ablation-small-pipeline-1.json",
     "area-small-spare.json",
     "activation-formats.json",
     "baselines.json",
