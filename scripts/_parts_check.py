@@ -20,8 +20,8 @@ __all__ = ["LIMIT", "checks", "flattened", "large", "row_checks"]
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 
 FILES = (
-    "ablation-tiny.json",
-    "ablation-small.json",
+    "ablation-tiny-pipeline-1.json",
+    "ablation-small-pipeline-1.json",
     "area-small-spare.json",
     "activation-formats.json",
     "baselines.json",

@@ -30,14 +30,15 @@ from speq_sim.performance.unit_cycles import UnitCycles, chain_cycles, unit_cycl
 BUILD = Path("build")
 
 DESIGNS: dict[str, Parameters] = {
-    "small": PRESETS["small"].replace(name="small_all", modes=MODES),
-    "edge": PRESETS["edge"].replace(name="edge_all", modes=MODES),
+    "small": PRESETS["small"].replace(name="small_all", modes=MODES, pipeline=1),
+    "edge": PRESETS["edge"].replace(name="edge_all", modes=MODES, pipeline=1),
     "lanes-1": PRESETS["small"].replace(
         name="lanes_1",
         modes=MODES,
         draft_lanes=1,
         port_words=4,
         tokens=6,
+        pipeline=1,
         outstanding=2,
         burst_beats=16,
     ),
@@ -51,10 +52,11 @@ DESIGNS: dict[str, Parameters] = {
         tokens=16,
         result_format="fp16",
     ),
-    "fp16-only": PRESETS["small"].replace(name="fp16_only", modes=("verify",)),
+    "fp16-only": PRESETS["small"].replace(name="fp16_only", modes=("verify",), pipeline=1),
 }
 """Two presets with all modes; one draft lane, W of C/2, short bursts, few of them; few rows, many
-tokens, FP16 results; and the FP16-only baseline."""
+tokens, FP16 results; and the FP16-only baseline. All of one stage a unit: more stages are in the
+baselines of cycles (speq_sim.benches.accelerator.cycle_baselines)."""
 
 SHAPES = ((64, 64), (60, 50), (8, 300), (128, 512), (576, 576), (1536, 576))
 """N x K: one and many output tiles, whole and not, up to a layer of SmolLM2-135M."""

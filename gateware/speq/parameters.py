@@ -64,6 +64,8 @@ MAX_TOKENS = 64
 MAX_PIPELINE = 4
 SPLIT_PIPELINE = 3
 """Least pipeline in which columns and PEs, too, are cut in two stages."""
+KNEE = 3
+"""Pipeline of the presets: up to it the clock grows in proportion to the depth (docs/area.md)."""
 FPGA = "fpga"
 """Target whose products are made in DSP blocks and whose sums run on carry chains."""
 ICE40 = "ice40"
@@ -464,18 +466,19 @@ def check_accelerator(parameters: Parameters) -> None:
 PRESETS: dict[str, Parameters] = {
     preset.name: preset
     for preset in (
-        Parameters(name="tiny", rows=4, columns=4, port_words=4, tokens=4),
-        Parameters(name="small", rows=8, columns=8, port_words=8, tokens=8),
-        Parameters(name="edge", rows=16, columns=16, port_words=16, tokens=8),
+        Parameters(name="tiny", rows=4, columns=4, port_words=4, tokens=4, pipeline=KNEE),
+        Parameters(name="small", rows=8, columns=8, port_words=8, tokens=8, pipeline=KNEE),
+        Parameters(name="edge", rows=16, columns=16, port_words=16, tokens=8, pipeline=KNEE),
         Parameters(
             name="server",
             rows=64,
             columns=64,
             port_words=64,
             tokens=16,
+            pipeline=KNEE,
             outstanding=8,
             activation_values=131072,
         ),
     )
 }
-"""Named design points, smallest first; ``hw/<name>.toml`` spells out each."""
+"""Named design points, smallest first, as deep as pays; ``hw/<name>.toml`` spells out each."""

@@ -28,7 +28,7 @@ def emit(monkeypatch, tmp_path, capsys):
 
 
 def test_a_design_goes_to_its_own_folder(emit, tmp_path):
-    status, record, printed = emit("tiny", *SMALLEST)
+    status, record, printed = emit("tiny", *SMALLEST, "--set", "pipeline=1")
     files = {path.name: path.stat().st_size for path in (tmp_path / "build/tiny").iterdir()}
     assert status == 0
     assert record["files"] == files
@@ -143,7 +143,9 @@ def test_a_checker_that_dies_without_a_word_is_a_finding(monkeypatch):
 
 def test_growth_emits_square_arrays_and_keeps_none(emit, monkeypatch, tmp_path):
     monkeypatch.setattr(emit_verilog, "GROWTH", (4, 8))
-    status, record, printed = emit("small", "--set", "draft_lanes=1", "--growth")
+    status, record, printed = emit(
+        "small", "--set", "draft_lanes=1", "--set", "pipeline=1", "--growth"
+    )
     assert status == 0
     assert record["design"]["draft_lanes"] == 1
     shapes = [

@@ -24,8 +24,10 @@ def test_tiny_on_the_real_tile(monkeypatch, tmp_path, capsys):
     assert figures["tile"] == {"rows": 16, "columns": 576, "tokens": 4}
     assert figures["tile_file"] == "smollm2-135m-q-proj.safetensors"
     assert figures["command"].startswith("python scripts/run_sim.py tiny")
-    assert figures["runs"]["draft"]["macs_per_cycle"] == 64
-    assert figures["runs"]["verify"]["macs_per_cycle"] == 16
+    # Columns of two stages take the first beat before its tile is there, and then wait for it.
+    for mode, peak in (("draft", 64), ("verify", 16)):
+        assert figures["runs"][mode]["peak_macs_per_cycle"] == peak
+        assert peak * 0.99 < figures["runs"][mode]["macs_per_cycle"] < peak
     assert figures["runs"]["changing"]["cycles_lost_to_mode_changes"] == 0
     printed = capsys.readouterr().out
     assert "Cycles lost to 95 mode changes: 0" in printed
@@ -33,7 +35,7 @@ def test_tiny_on_the_real_tile(monkeypatch, tmp_path, capsys):
 
 
 def test_one_mode_of_a_changed_design(monkeypatch, tmp_path):
-    words = ("tiny", "--set", "draft_lanes=1", "--mode", "draft")
+    words = ("tiny", "--set", "draft_lanes=1", "--set", "pipeline=1", "--mode", "draft")
     status, figures = _run(monkeypatch, tmp_path, *words)
     assert status == 0
     assert figures["design"]["draft_lanes"] == 1

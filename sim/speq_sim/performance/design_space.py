@@ -232,7 +232,7 @@ def _legal(point: Point, config: LlamaConfig) -> None:
 def _is_measured(modes: tuple[str, ...], draft_lanes: int) -> bool:
     """Whether the area of arrays of any size is known: parts were measured in these modes."""
     try:
-        areas().area(PRESETS["small"].replace(modes=modes, draft_lanes=draft_lanes))
+        areas().area(PRESETS["small"].replace(modes=modes, draft_lanes=draft_lanes, pipeline=1))
     except ModelError:
         return False
     return True

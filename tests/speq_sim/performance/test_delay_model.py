@@ -38,7 +38,7 @@ def toy(**units: float) -> DelayModel:
 @pytest.mark.parametrize("preset", FLAT)
 @pytest.mark.parametrize("label", list(ablation(FLAT["small"])))
 def test_near_the_flattened_arrays(preset: str, label: str) -> None:
-    file = RESULTS / f"ablation-{preset}.json"
+    file = RESULTS / f"ablation-{preset}-pipeline-1.json"
     measured = json.loads(file.read_text(encoding="utf-8"))["variants"][label]
     assert measured["design"].get("pipeline", 1) == 1
     found = MODEL.delay(ablation(FLAT[preset])[label])
