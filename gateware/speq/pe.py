@@ -82,7 +82,7 @@ class ProcessingElement(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._kind, self._part = (self._arrived(m, name) for name in ("kind", "part"))
+        self._kind_here, self._part_here = (self._arrived(m, name) for name in ("kind", "part"))
         waiting = Signal(WORD_BITS, reset_less=True)
         working = Signal(WORD_BITS, reset_less=True)
         bits = WORD_BITS // len(self.load)
@@ -116,7 +116,7 @@ class ProcessingElement(Block):
         for index, bits in enumerate(self._brick_weights(exact, drafts)):
             m.d.comb += multiplier.weights[f"brick_{index}"].eq(bits)
         if drafts:
-            m.d.comb += multiplier.kind.eq(self._kind)
+            m.d.comb += multiplier.kind.eq(self._kind_here)
 
         shift, specials = self._shift(exact), self._specials(exact, drafts, signs)
         if self.multiplier.clocked:
@@ -150,13 +150,13 @@ class ProcessingElement(Block):
         pattern = word
         if self.parameters.middles:
             low, high = word[:MIDPOINT_BITS], word[MIDPOINT_BITS:]
-            high = Mux(self._kind.middle & ~self._part[0], low, high)
-            pattern = Cat(Mux(self._kind.middle, MIDPOINT, low)[:MIDPOINT_BITS], high)
+            high = Mux(self._kind_here.middle & ~self._part_here[0], low, high)
+            pattern = Cat(Mux(self._kind_here.middle, MIDPOINT, low)[:MIDPOINT_BITS], high)
         if self.parameters.lanes == 1 and drafts:
             (draft,) = drafts
             spare = WORD_BITS - 1 - DRAFT_BITS
             subnormal = Cat(self._magnitude(draft), Const(0, spare), draft.sign)
-            pattern = Mux(of_nibbles(self._kind), subnormal, pattern)
+            pattern = Mux(of_nibbles(self._kind_here), subnormal, pattern)
         exact = Signal(WORD_BITS)
         m.d.comb += exact.eq(pattern)
         return exact
@@ -172,16 +172,16 @@ class ProcessingElement(Block):
             chosen = offered[0] if lanes == DRAFTS_PER_WORD else select(offered, self._part())
             if lanes == DRAFTS_PER_WORD and self.parameters.integers:
                 # QVERIFY: two weights a beat, either in two lanes that lie two apart.
-                pair = self._kind.integer & ~self._kind.block
+                pair = self._kind_here.integer & ~self._kind_here.block
                 partner = nibbles[lane ^ 2]
-                chosen = Mux(pair & (self._part[0] ^ (lane >> 1)), partner, chosen)
+                chosen = Mux(pair & (self._part_here[0] ^ (lane >> 1)), partner, chosen)
             m.d.comb += draft.eq(chosen)
             drafts.append(draft)
         return drafts
 
     def _part(self) -> Value:
         """Which nibbles of the word: as many bits as there are beats of all lanes."""
-        return self._part[: exact_log2(DRAFTS_PER_WORD // self.parameters.lanes)]
+        return self._part_here[: exact_log2(DRAFTS_PER_WORD // self.parameters.lanes)]
 
     def _magnitude(self, draft: data.View) -> Value:
         """A draft magnitude, from the code; of INT4 the code itself, or 8."""
@@ -191,7 +191,7 @@ class ProcessingElement(Block):
             magnitude = lookup(values, DRAFT_BITS, draft.code)
         if self.parameters.integers:
             integer = Cat(draft.code, draft.sign & ~draft.code.any(), Const(0, 2))
-            magnitude = Mux(self._kind.integer, integer, magnitude)
+            magnitude = Mux(self._kind_here.integer, integer, magnitude)
         return magnitude
 
     def _brick_weights(self, exact: data.View, drafts: Sequence[data.View]) -> list[Value]:
@@ -201,7 +201,7 @@ class ProcessingElement(Block):
         low, high = significand[:LOW_BITS], significand[LOW_BITS:]
         magnitudes = self._per_brick([self._magnitude(draft) for draft in drafts])
         return [
-            Mux(of_nibbles(self._kind), magnitude, part)
+            Mux(of_nibbles(self._kind_here), magnitude, part)
             for magnitude, part in zip(magnitudes, (low, low, high, high), strict=True)
         ]
 
@@ -216,7 +216,7 @@ class ProcessingElement(Block):
         """Left shift of the product; a weight of 4 bits counts as exponent 1."""
         exponent = Cat(exact.exponent[0] | ~exact.exponent.any(), exact.exponent[1:])
         if self.parameters.lanes > 1:
-            exponent = Mux(of_nibbles(self._kind), Const(1, 1), exponent)
+            exponent = Mux(of_nibbles(self._kind_here), Const(1, 1), exponent)
         return exponent + self.operand.exponent
 
     # Signs and special values ------------------------------------------------------------------
@@ -226,7 +226,7 @@ class ProcessingElement(Block):
         if not drafts:
             return [exact.sign ^ self.operand.signs]
         return [
-            Mux(of_nibbles(self._kind), draft.sign, exact.sign) ^ self.operand.signs[lane]
+            Mux(of_nibbles(self._kind_here), draft.sign, exact.sign) ^ self.operand.signs[lane]
             for lane, draft in enumerate(drafts)
         ]
 
@@ -235,7 +235,7 @@ class ProcessingElement(Block):
     ) -> Value:
         """NaN and signed infinities of the products in all lanes."""
         special = exact.exponent.all()
-        nibbles = of_nibbles(self._kind) if drafts else Const(0, 1)
+        nibbles = of_nibbles(self._kind_here) if drafts else Const(0, 1)
         special = special & ~nibbles
         weight_zero = ~(exact.exponent.any() | exact.fraction.any())
         weight_infinite = special & ~exact.fraction.any()

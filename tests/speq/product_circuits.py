@@ -116,8 +116,8 @@ class Stage:
 
     def __init__(self, parameters: Parameters, folder: Path) -> None:
         self.parameters = parameters
-        # The last stage of an FPGA's columns is in the rows.
-        columns = parameters.stages["columns"] - parameters.in_dsp
+        # The last two stages of columns on FPGAs are on the way to the rows, and in them.
+        columns = parameters.stages["columns"] - 2 * parameters.in_dsp
         self.latency = max(2, columns) + parameters.stages["multiply"]
         """Cycles from a word, by way of waiting and working, to its product."""
         self.word_wait, self.wait = max(0, columns - 2), max(0, 2 - columns)

@@ -41,7 +41,7 @@ class DspProcessingElement(ProcessingElement):
         for lane, draft in enumerate(drafts):
             m.d.comb += multiplier.magnitudes[lane].eq(self._magnitude(draft))
         if drafts:
-            m.d.comb += multiplier.kind.eq(self._kind)
+            m.d.comb += multiplier.kind.eq(self._kind_here)
 
         found = Signal(product_layout(self.parameters))
         m.d.comb += [

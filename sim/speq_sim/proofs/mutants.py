@@ -210,7 +210,10 @@ _PE = (
     ),
     Mutant("beat_ignored", "pe.py", "select(offered, self._part())", "offered[0]", "two"),
     Mutant(
-        "draft_sign", "pe.py", "Mux(of_nibbles(self._kind), draft.sign, exact.sign)", "exact.sign"
+        "draft_sign",
+        "pe.py",
+        "Mux(of_nibbles(self._kind_here), draft.sign, exact.sign)",
+        "exact.sign",
     ),
     Mutant("nibbles_seen_as_nan", "pe.py", "special & ~nibbles", "special & 1"),
     Mutant(
@@ -223,15 +226,15 @@ _PE = (
     Mutant(
         "middle_takes_the_other_byte",
         "pe.py",
-        "self._kind.middle & ~self._part[0]",
-        "self._kind.middle & self._part[0]",
+        "self._kind_here.middle & ~self._part_here[0]",
+        "self._kind_here.middle & self._part_here[0]",
         "all_four",
     ),
     Mutant("middle_of_the_lowest", "pe.py", "MIDPOINT = 0x80", "MIDPOINT = 0x00", "all_four"),
     Mutant(
         "middle_reads_the_low_byte",
         "pe.py",
-        "Mux(self._kind.middle, MIDPOINT, low)",
+        "Mux(self._kind_here.middle, MIDPOINT, low)",
         "Mux(0, MIDPOINT, low)",
         "all_four",
     ),
@@ -245,21 +248,21 @@ _PE = (
     Mutant(
         "integers_are_drafts",
         "pe.py",
-        "Mux(self._kind.integer, integer, magnitude)",
+        "Mux(self._kind_here.integer, integer, magnitude)",
         "magnitude",
         "all_four",
     ),
     Mutant(
         "drafts_are_integers",
         "pe.py",
-        "Mux(self._kind.integer, integer, magnitude)",
+        "Mux(self._kind_here.integer, integer, magnitude)",
         "integer",
         "all_four",
     ),
     Mutant(
         "pair_without_its_beat",
         "pe.py",
-        "pair & (self._part[0] ^ (lane >> 1))",
+        "pair & (self._part_here[0] ^ (lane >> 1))",
         "pair & (lane >> 1)",
         "all_four",
     ),
@@ -267,8 +270,8 @@ _PE = (
     Mutant(
         "pairs_in_blocks",
         "pe.py",
-        "pair = self._kind.integer & ~self._kind.block",
-        "pair = self._kind.integer",
+        "pair = self._kind_here.integer & ~self._kind_here.block",
+        "pair = self._kind_here.integer",
         "all_four",
     ),
     Mutant(
