@@ -97,10 +97,10 @@ def table(design: Parameters, found: dict[str, list[Estimate]]) -> Table:
         title=f"Array {design.name}: cells by Yosys's mapping",
         caption="no place and route, no clock; cells are of different sizes in different families",
     )
-    result.add_column("family", no_wrap=True)
-    result.add_column("units")
+    result.add_column("family")
+    result.add_column("units", no_wrap=True)
     for kind in KINDS:
-        result.add_column(kind.replace("_", " "), justify="right")
+        result.add_column(kind.replace("_", "\n"), justify="right", no_wrap=True)
     for estimates in zip(*found.values(), strict=True):
         for target, one in zip(found, estimates, strict=True):
             cells = (f"{one.counts[kind]:,}" for kind in KINDS)

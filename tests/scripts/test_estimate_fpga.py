@@ -91,6 +91,15 @@ def test_all_families_unless_some_are_named(mapped, monkeypatch, tmp_path, capsy
     assert "5,000" in printed
 
 
+def test_a_narrow_table_shows_whole_numbers():
+    many = dict.fromkeys(KINDS, 10_000)
+    both = {name: [Estimate("xcup", many, {}, "0")] for name in ("fpga", "generic")}
+    console = _cli.Console(width=80)
+    with console.capture() as capture:
+        console.print(estimate_fpga.table(load("tiny"), both))
+    assert capture.get().count("10,000") == 2 * len(KINDS)
+
+
 def test_a_family_and_its_twin_stand_together(mapped, monkeypatch, tmp_path, capsys):
     words = ("--against", "generic", "--family", "xcup", "--family", "xc7", "--family", "xcup")
     _run(monkeypatch, tmp_path, *SMALL, *words)
