@@ -4,18 +4,25 @@ import dataclasses
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from speq.yosys import run_yosys, yosys_version
 
-__all__ = ["FAMILIES", "Estimate", "Family", "estimate"]
+__all__ = ["FAMILIES", "KINDS", "Estimate", "Family", "estimate"]
 
-_LUT, _CARRY, _FF, _DSP, _LUT_RAM, _BLOCK_RAM = (
-    *("luts", "carry_cells", "flip_flops", "dsp_blocks"),
-    *("lut_rams", "block_rams"),
+KINDS: tuple[str, ...] = (
+    "luts",
+    "carry_cells",
+    "flip_flops",
+    "dsp_blocks",
+    "lut_rams",
+    "block_rams",
 )
+"""What cells count as (see :class:`Estimate`)."""
+
+_LUT, _CARRY, _FF, _DSP, _LUT_RAM, _BLOCK_RAM = KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Family:
     title : str
         What vendors call it.
     command : str
-        Yosys command, to which ``-top`` is added.
+        Yosys command, to which ``-top`` is added. It places no pads: a design is part of a chip.
     kinds : mapping of str to str
         Pattern of cell names, and what they count as. Cells that none fits are wiring (buffers,
         wide multiplexers).
@@ -49,11 +56,11 @@ _XILINX = {
 }
 
 FAMILIES: dict[str, Family] = {
-    "xc7": Family("Xilinx 7 series", "synth_xilinx -family xc7 -flatten", _XILINX),
-    "xcup": Family("Xilinx UltraScale+", "synth_xilinx -family xcup -flatten", _XILINX),
+    "xc7": Family("Xilinx 7 series", "synth_xilinx -family xc7 -flatten -noiopad", _XILINX),
+    "xcup": Family("Xilinx UltraScale+", "synth_xilinx -family xcup -flatten -noiopad", _XILINX),
     "cyclonev": Family(
         "Intel Cyclone V",
-        "synth_intel_alm -family cyclonev",
+        "synth_intel_alm -family cyclonev -noiopad",
         {
             r"MISTRAL_ALUT\d": _LUT,
             r"MISTRAL_NOT": _LUT,
@@ -100,10 +107,12 @@ class Estimate:
     family : str
         A key of :data:`FAMILIES`.
     counts : dict of str to int
-        ``luts``, ``carry_cells`` (2 bits each in ECP5, 4 or 8 in Xilinx, else 1), ``flip_flops``,
-        ``dsp_blocks``, ``lut_rams`` and ``block_rams``.
+        Numbers of cells, by :data:`KINDS`. They are not of one size in all families: a carry cell
+        is 2 bits in ECP5, 4 in Xilinx, else 1; a LUT RAM a shift register of 16 or 32 bits or a
+        memory of 32 words of 6 or 14 bits in Xilinx, 16 words of 4 in ECP5, 32 of 1 in Intel. A
+        DSP block of Intel is one multiplier: a block of the chip holds two of 18 x 18.
     cells : dict of str to int
-        Every cell by its own name.
+        Every cell by its own name, with those inside of kept modules.
     yosys : str
         Version of Yosys.
     """
@@ -118,7 +127,14 @@ class Estimate:
         return dataclasses.asdict(self) | {"command": FAMILIES[self.family].command}
 
 
-def estimate(verilog: Path, top: str, family: str, *, timeout: float | None = None) -> Estimate:
+def estimate(
+    verilog: Path,
+    top: str,
+    family: str,
+    *,
+    kept: Collection[str] = (),
+    timeout: float | None = None,
+) -> Estimate:
     """Map a design to a family of FPGAs and count the cells.
 
     Parameters
@@ -129,6 +145,9 @@ def estimate(verilog: Path, top: str, family: str, *, timeout: float | None = No
         Module to map.
     family : str
         A key of :data:`FAMILIES`.
+    kept : collection of str
+        Modules that are mapped by themselves, once, and counted as often as they are placed. It
+        takes less time, and equal registers of two of them stay two. The rest is one flat module.
     timeout : float, optional
         Seconds after which the run is stopped.
 
@@ -137,7 +156,7 @@ def estimate(verilog: Path, top: str, family: str, *, timeout: float | None = No
     ValueError
         If the family is not known.
     speq.yosys.YosysError
-        If Yosys fails.
+        If Yosys fails, or a kept module is not there.
     """
     if family not in FAMILIES:
         raise ValueError(f"FPGA family {family!r} is not known: use one of {', '.join(FAMILIES)}")
@@ -146,6 +165,8 @@ def estimate(verilog: Path, top: str, family: str, *, timeout: float | None = No
         run_yosys(
             [
                 f'read_verilog "{verilog.resolve()}"',
+                *(f"select -assert-any {module}" for module in kept),
+                *(f"setattr -mod -set keep_hierarchy 1 {module}" for module in kept),
                 f"{FAMILIES[family].command} -top {top}",
                 f'tee -q -o "{report}" stat -json',
             ],
@@ -153,12 +174,16 @@ def estimate(verilog: Path, top: str, family: str, *, timeout: float | None = No
             timeout=timeout,
         )
         found = json.loads(report.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
-    cells = {cell: number for cell, number in found.items() if not cell.startswith("$")}
+    cells = {
+        cell: number
+        for cell, number in found.items()
+        if not cell.startswith("$") and cell not in kept
+    }
     return Estimate(family, _counted(cells, FAMILIES[family].kinds), cells, yosys_version())
 
 
 def _counted(cells: Mapping[str, int], kinds: Mapping[str, str]) -> dict[str, int]:
-    counts = dict.fromkeys((_LUT, _CARRY, _FF, _DSP, _LUT_RAM, _BLOCK_RAM), 0)
+    counts = dict.fromkeys(KINDS, 0)
     for cell, number in cells.items():
         for pattern, kind in kinds.items():
             if re.fullmatch(pattern, cell):
