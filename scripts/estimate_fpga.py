@@ -1,8 +1,8 @@
 """Estimate what an array takes of FPGAs of several vendors, by Yosys's mapping alone.
 
 The Verilog is the same for all of them. No place and route: there is no clock in these figures.
-(Bitstreams and clocks for boards: scripts/build_fpga.py.) A row is mapped once and counted as
-often as it is placed: 8 x 8 takes minutes per family, a small design seconds.
+(Bitstreams and clocks for boards: scripts/build_fpga.py.) Rows and PEs are mapped once and counted
+as often as they are placed: 8 x 8 takes a minute per family, a small design seconds.
 
   python scripts/estimate_fpga.py tiny --set target=fpga --set pipeline=4
   python scripts/estimate_fpga.py hw/ulx3s.toml --against generic --family xcup --family ecp5
@@ -18,6 +18,7 @@ from rich.table import Table
 import _cli
 from speq.emission import emit
 from speq.parameters import FPGA, ParameterError, Parameters
+from speq.pe import ProcessingElement
 from speq.row import Row
 from speq.synthesis.fpga import FAMILIES, KINDS, Estimate, estimate
 
@@ -68,22 +69,22 @@ def run() -> None:
             for family in families:
                 step(f"{point.name} ({point.target}): {FAMILIES[family].title}")
                 found[point.target].append(
-                    estimate(emission.verilog, emission.top, family, kept=[row_of(point)])
+                    estimate(emission.verilog, emission.top, family, kept=kept_of(point))
                 )
     _cli.write_json(options.json, record(design, found))
     _cli.console.print(table(design, found))
 
 
-def row_of(design: Parameters) -> str:
-    """Name of the module that the array has one of for each row."""
-    return f"speq_{design.name}_{Row.stem}"
+def kept_of(design: Parameters) -> list[str]:
+    """Names of the modules that the array has many of, with registers of their own."""
+    return [f"speq_{design.name}_{unit.stem}" for unit in (Row, ProcessingElement)]
 
 
 def record(design: Parameters, found: dict[str, list[Estimate]]) -> dict[str, Any]:
     """All figures as one JSON object."""
     return {
         "design": design.as_dict(),
-        "mapped_once": [row_of(design)],
+        "mapped_once": kept_of(design),
         "targets": {
             target: {one.family: one.as_dict() for one in estimates}
             for target, estimates in found.items()

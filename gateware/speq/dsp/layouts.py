@@ -15,7 +15,8 @@ __all__ = [
 
 SIGNIFICAND_BITS = 11
 DSP_BITS = 18
-"""Width of a DSP block's unsigned operands, at most (ECP5, and less than Xilinx' and Intel's)."""
+"""Width of a DSP block's unsigned operands, at most (ECP5 and Cyclone V; one operand of a Xilinx
+DSP48 has 17 bits without a sign, so that Yosys takes two of those)."""
 
 PACKED_PLACE = 12
 """Place of the upper of two magnitudes of 6 bits in one operand."""

@@ -1,6 +1,6 @@
 """A board's system whose memories give rubbish where a read collides with a write.
 
-Block RAM of the iCE40 does, and the board is built without a guard against it (`-no-rw-check`).
+Block RAM of the iCE40 does, and boards are built without a guard against it (`-no-rw-check`).
 """
 
 import json
@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from speq import emission
 from speq.boards.settings import BOARDS
+from speq.modes import MODES
 from speq.parameters import Parameters
 from speq_sim.benches.accelerator import compiled_unit
 from speq_sim.benches.boards.compiled_board import CompiledBoard, build_board, fast_line
@@ -34,6 +35,17 @@ DESIGN = Parameters(
     outstanding=2,
     activation_values=256,
     queue_depth=2,
+)
+FPGA = DESIGN.replace(
+    name="fpga_collisions",
+    rows=4,
+    columns=4,
+    port_words=4,
+    modes=MODES,
+    tokens=4,
+    pipeline=4,
+    target="fpga",
+    activation_values=1024,
 )
 DRAFTS = DESIGN.replace(name="draft_collisions", rows=4, modes=("verify", "draft"), draft_lanes=1)
 
@@ -84,7 +96,7 @@ def tile():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("design", [DESIGN, DRAFTS], ids=lambda design: design.name)
+@pytest.mark.parametrize("design", [DESIGN, DRAFTS, FPGA], ids=lambda design: design.name)
 def test_no_result_depends_on_a_collision(design, tmp_path, tile, monkeypatch):
     reads = _rubbish(monkeypatch, lambda verilog: verilog)
     checks = _selftest(design, tmp_path, tile)
