@@ -80,8 +80,8 @@ _FLOWS = {
         {
             # Wide multiplexers take twice the look-up tables of plain ones here.
             "synth_opts": "-nowidelut -no-rw-check",
-            # Yosys would make one register of those that rows and PEs have of the same values.
-            "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row speq_*_pe",
+            # Yosys would make one register of those that rows have of the same values.
+            "script_after_read": "setattr -mod -set keep_hierarchy 1 speq_*_row",
         },
         ".bit",
         # The default router takes an hour for a chip that is two thirds full.
