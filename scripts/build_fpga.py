@@ -121,6 +121,11 @@ def show(name: str, folder: Path, figures: dict[str, Any]) -> None:
             highlight=False,
             markup=False,
         )
+        if figure["mhz"] < figure["wanted_mhz"]:
+            _cli.console.print(
+                f"[yellow]too slow:[/] the bitstream is not safe to run; build with "
+                f"--clock-mhz {int(figure['mhz'])} or less, or try another --seed"
+            )
     _cli.console.print(
         f"{folder / figures['bitstream']}, built in {figures['seconds']:.0f} s",
         highlight=False,

@@ -80,6 +80,14 @@ def test_an_array_alone_is_refused(monkeypatch, tmp_path, built):
     assert not built
 
 
+def test_a_clock_that_is_missed_is_told(monkeypatch, tmp_path, built, capsys):
+    _run(monkeypatch, tmp_path, "icebreaker")
+    assert "too slow" not in capsys.readouterr().out
+    monkeypatch.setitem(FIGURES["clocks"]["clk"], "wanted_mhz", 12.5)
+    _run(monkeypatch, tmp_path, "icebreaker")
+    assert "--clock-mhz 12 or less" in " ".join(capsys.readouterr().out.split())
+
+
 def test_other_boards_stay_in_the_record(monkeypatch, tmp_path, built):
     other = {"clocks": {"clk": {"mhz": 1.0, "wanted_mhz": 2.0}}}
     (tmp_path / "figures.json").write_text(json.dumps({"boards": {"other": other}}))
