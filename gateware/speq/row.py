@@ -114,7 +114,7 @@ class Row(Block):
                 pe.load.eq(broadcast["load"].word_select(column // words, enables)),
                 pe.swap.eq(broadcast["swap"]),
                 pe.operand.eq(operands[column]),
-                pe.enable.eq(self._moves("multiply")),
+                pe.enable.eq(self.multiply),
                 reducer.products[column].eq(pe.product),
             ]
             if self.parameters.has_low_bits:
@@ -125,12 +125,12 @@ class Row(Block):
         accumulator = place(m, "accumulate", self.accumulator)
         rounder = place(m, "round", self.rounder)
         m.d.comb += [
-            reducer.enable.eq(self._moves("reduce")),
+            reducer.enable.eq(self.reduce),
             accumulator.addend.eq(reducer.total),
             accumulator.first.eq(broadcast["first"]),
             accumulator.enable.eq(broadcast["accumulate"]),
             rounder.total.eq(accumulator.total),
-            rounder.enable.eq(self._moves("round")),
+            rounder.enable.eq(self._rounds),
             self.value.eq(rounder.value),
         ]
         if self.parameters.tokens > 1:
@@ -146,10 +146,10 @@ class Row(Block):
             m.d.comb += rounder.row_exponent.eq(self.row_exponent)
         return m
 
-    def _moves(self, name: str) -> Value:
-        """Enables of a unit. On FPGAs its stages never stop, and take what no beat brought, too."""
-        enables = getattr(self, name)
-        return Const(-1, len(enables)) if self.parameters.in_dsp else enables
+    @property
+    def _rounds(self) -> Value:
+        """Enables of rounding. On FPGAs its stages never stop, as those before it."""
+        return Const(-1, len(self.round)) if self.parameters.in_dsp else self.round
 
     def _broadcast(self, m: Module, name: str) -> Any:
         """What comes to all rows; on FPGAs in registers of each row, near to its PEs."""
